@@ -1,0 +1,123 @@
+// HTTP spans in the words of the stable semantic conventions (HTTP spans, v1.40 and later): which attributes a server
+// and a client span have and how they are read from Node's objects. Asked only for spans that somebody reads.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Attributes } from '@opentelemetry/api';
+import type { ClientRequestFacts } from '../client-request.ts';
+import type { Span, SpanDescriber } from '../trace/span.ts';
+
+/** Query parameters whose values are secrets (semantic conventions, `url.full` and `url.query`). */
+const SECRET_PARAMETERS = /([?&](?:AWSAccessKeyId|Signature|sig|X-Goog-Signature)=)[^&#]*/g;
+
+/** What the conventions need to know besides the span. */
+export interface HttpDescriberOptions {
+  /** Methods that keep their name; others are `_OTHER` with the original beside it. */
+  readonly knownMethods: readonly string[];
+}
+
+/** Describes a span whose `subject` is the response of an incoming request. */
+export function describeServer(options: HttpDescriberOptions): SpanDescriber {
+  const known = new Set(options.knownMethods);
+  return {
+    name: (span) => spanName(known.has(span.method) ? span.method : 'HTTP', span.route),
+    attributes: (span) => serverAttributes(span, known),
+  };
+}
+
+function spanName(method: string, target: string): string {
+  return target === '' ? method : `${method} ${target}`;
+}
+
+function serverAttributes(span: Span, known: ReadonlySet<string>): Attributes {
+  const res = span.subject as (ServerResponse & { req: IncomingMessage }) | undefined;
+  if (res === undefined) return {};
+  const { req } = res;
+  const { socket, headers } = req;
+  const secure = (socket as { encrypted?: boolean }).encrypted === true;
+  const attributes: Attributes = {
+    ...methodAttributes(span.method, known),
+    'url.scheme': forwardedScheme(req) ?? (secure ? 'https' : 'http'),
+    'network.protocol.version': req.httpVersion,
+  };
+  const query = span.target.indexOf('?');
+  attributes['url.path'] = (query === -1 ? span.target : span.target.slice(0, query)) || '/';
+  if (query !== -1 && query + 1 < span.target.length) attributes['url.query'] = redact(span.target.slice(query)).slice(1);
+  if (span.route !== '') attributes['http.route'] = span.route;
+  const host = firstOf(headers['x-forwarded-host']) ?? headers.host;
+  if (host !== undefined) Object.assign(attributes, hostAttributes(host, secure));
+  const agent = headers['user-agent'];
+  if (agent !== undefined) attributes['user_agent.original'] = agent;
+  if (socket.remoteAddress !== undefined) attributes['network.peer.address'] = socket.remoteAddress;
+  if (socket.remotePort !== undefined) attributes['network.peer.port'] = socket.remotePort;
+  const client = firstOf(headers['x-forwarded-for']) ?? socket.remoteAddress;
+  if (client !== undefined) attributes['client.address'] = client;
+  if (res.headersSent) attributes['http.response.status_code'] = res.statusCode;
+  if (span.errorType !== '') attributes['error.type'] = span.errorType;
+  return attributes;
+}
+
+/** Describes a span whose `subject` is a `ClientRequestFacts` and whose `target` is the full URL. */
+export function describeClient(options: HttpDescriberOptions): SpanDescriber {
+  const known = new Set(options.knownMethods);
+  return {
+    name: (span) => (known.has(span.method) ? span.method : 'HTTP'),
+    attributes: (span) => clientAttributes(span, known),
+  };
+}
+
+function clientAttributes(span: Span, known: ReadonlySet<string>): Attributes {
+  const facts = span.subject as ClientRequestFacts | undefined;
+  if (facts === undefined) return {};
+  const attributes: Attributes = {
+    ...methodAttributes(span.method, known),
+    'server.address': facts.serverAddress,
+    'server.port': facts.serverPort,
+    'url.full': redactUrl(span.target),
+  };
+  if (facts.protocolVersion !== '') attributes['network.protocol.version'] = facts.protocolVersion;
+  if (facts.peerAddress !== undefined) attributes['network.peer.address'] = facts.peerAddress;
+  if (facts.peerPort !== undefined) attributes['network.peer.port'] = facts.peerPort;
+  if (facts.statusCode !== 0) attributes['http.response.status_code'] = facts.statusCode;
+  if (span.errorType !== '') attributes['error.type'] = span.errorType;
+  return attributes;
+}
+
+function methodAttributes(method: string, known: ReadonlySet<string>): Attributes {
+  if (known.has(method)) return { 'http.request.method': method };
+  const upper = method.toUpperCase();
+  // Node sends and receives methods as they are; a known one in other letters is that method (conventions, `http.request.method_original`).
+  return { 'http.request.method': known.has(upper) ? upper : '_OTHER', 'http.request.method_original': method };
+}
+
+function forwardedScheme(req: IncomingMessage): string | undefined {
+  const proto = firstOf(req.headers['x-forwarded-proto']);
+  return proto === 'http' || proto === 'https' ? proto : undefined;
+}
+
+function firstOf(header: string | string[] | undefined): string | undefined {
+  const text = Array.isArray(header) ? header[0] : header;
+  const value = text?.split(',', 1)[0]?.trim();
+  return value === '' ? undefined : value;
+}
+
+/** `host[:port]` or `[v6][:port]` as `server.address` and `server.port`. */
+function hostAttributes(host: string, secure: boolean): Attributes {
+  const colon = host.lastIndexOf(':');
+  const bracket = host.lastIndexOf(']');
+  const hasPort = colon > bracket && colon !== -1;
+  const address = (hasPort ? host.slice(0, colon) : host).replace(/^\[|\]$/g, '');
+  const port = hasPort ? Number(host.slice(colon + 1)) : secure ? 443 : 80;
+  return Number.isInteger(port) ? { 'server.address': address, 'server.port': port } : { 'server.address': address };
+}
+
+function redact(query: string): string {
+  return query.replace(SECRET_PARAMETERS, '$1REDACTED');
+}
+
+/** A URL without its credentials and without the values of parameters known to be secrets. */
+function redactUrl(url: string): string {
+  const at = url.indexOf('@');
+  const scheme = url.indexOf('://');
+  const path = scheme === -1 ? -1 : url.indexOf('/', scheme + 3);
+  const hasCredentials = scheme !== -1 && at > scheme && (path === -1 || at < path);
+  return redact(hasCredentials ? `${url.slice(0, scheme + 3)}REDACTED:REDACTED${url.slice(at)}` : url);
+}

@@ -1,0 +1,151 @@
+// Continuous CPU and wall profiling by the addon: windows of ten seconds, cut without a gap, kept in a ring and
+// given to whoever is collecting. Owned by the engine. A rotation blocks for what is said at WINDOW_MILLIS.
+import { isMainThread } from 'node:worker_threads';
+import type { Clock } from '../core/clock.ts';
+import type { Diag } from '../core/diag.ts';
+import type { Guard, Timer } from '../core/guard.ts';
+import type { NativeProfilers, NativeTimeProfiler } from './native.ts';
+import type { Profile } from './profile.ts';
+import { fromTimeTree, SAMPLING_INTERVAL_MICROS } from './v8.ts';
+import { WindowRing } from './window-ring.ts';
+
+const WINDOW_MILLIS = 10_000;
+
+/** Half a sampling interval: a reader that comes in this time shares the cut of the one before. */
+const SHARED_CUT_MILLIS = 5;
+
+/**
+ * A current window younger than this is not cut for readers of the past, so that polling cannot shred the ring, and
+ * not judged stuck, which so short a window is often mistaken for; a restart can block for 100 ms.
+ */
+const WHOLE_MILLIS_MIN = 1000;
+
+export interface CpuWindowsOptions {
+  readonly native: NativeProfilers;
+  readonly guard: Guard;
+  readonly diag: Diag;
+  readonly clock: Clock;
+}
+
+export class CpuWindows {
+  readonly #options: CpuWindowsOptions;
+  readonly #profiler: NativeTimeProfiler;
+  readonly #ring = new WindowRing();
+  /** Lists of those who are collecting now; each gets every window that ends. */
+  readonly #collecting = new Set<Profile[]>();
+  readonly #stopAtExit: () => void;
+  #windowStartMillis = 0;
+  #timer: Timer | undefined;
+  #rotations = 0;
+  #rotationMillis = 0;
+  #restarts = 0;
+
+  constructor(options: CpuWindowsOptions) {
+    this.#options = options;
+    // Windows has no SIGPROF, which contexts and CPU times need; there a hit counts as an interval of CPU.
+    const withContexts = process.platform !== 'win32';
+    this.#profiler = new options.native.TimeProfiler({
+      intervalMicros: SAMPLING_INTERVAL_MICROS,
+      // Three windows: the event loop may be blocked for fifty seconds before samples lose their CPU time.
+      durationMillis: 3 * WINDOW_MILLIS,
+      withContexts,
+      collectCpuTime: withContexts,
+      workaroundV8Bug: false,
+      isMainThread,
+      lineNumbers: false,
+      collectAsyncId: false,
+      useCPED: false,
+    });
+    this.#stopAtExit = options.guard.wrap('profile exit', () => this.#dispose());
+  }
+
+  get ringBytes(): number {
+    return this.#ring.bytes;
+  }
+
+  get rotations(): number {
+    return this.#rotations;
+  }
+
+  /** Time that rotations have taken on the event loop, in all. */
+  get rotationMillis(): number {
+    return this.#rotationMillis;
+  }
+
+  /** How often V8's sampling thread was found stuck and was started again. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Starts sampling. Blocks once, for 10 ms on Node 20 and 25 to 135 ms on 24, as V8 lists all compiled code. */
+  start(): void {
+    this.#profiler.start();
+    this.#profiler.context = {};
+    this.#windowStartMillis = this.#options.clock.monotonicMillis();
+    this.#timer = this.#options.guard.every('profile', WINDOW_MILLIS, () => this.#rotate());
+    // A sampling signal that arrives while the isolate is torn down may crash the process.
+    process.once('exit', this.#stopAtExit);
+  }
+
+  stop(): void {
+    this.#timer?.stop();
+    process.removeListener('exit', this.#stopAtExit);
+    this.#dispose();
+    this.#ring.clear();
+  }
+
+  /** Windows of exactly the time that `until` takes, to half a sampling interval; at least one. */
+  async collect(until: () => Promise<void>): Promise<Profile[]> {
+    if (this.#ageMillis() >= SHARED_CUT_MILLIS) this.#rotate();
+    const windows: Profile[] = [];
+    this.#collecting.add(windows);
+    try {
+      await until();
+      if (windows.length === 0 || this.#ageMillis() >= SHARED_CUT_MILLIS) this.#rotate();
+      return windows;
+    } finally {
+      this.#collecting.delete(windows);
+    }
+  }
+
+  /** Windows that hold anything of the last `seconds`, at once. */
+  last(seconds: number): Profile[] {
+    const { clock } = this.#options;
+    if (this.#ageMillis() >= WHOLE_MILLIS_MIN) this.#rotate();
+    return this.#ring.since(clock.epochMillis(clock.monotonicMillis()) - seconds * 1000);
+  }
+
+  #ageMillis(): number {
+    return this.#options.clock.monotonicMillis() - this.#windowStartMillis;
+  }
+
+  /** Ends the current window and begins the next. */
+  #rotate(): void {
+    const { clock } = this.#options;
+    const startMillis = this.#windowStartMillis;
+    const nowMillis = clock.monotonicMillis();
+    const tree = this.#profiler.stop(true);
+    this.#windowStartMillis = nowMillis;
+    if (nowMillis - startMillis >= WHOLE_MILLIS_MIN) this.#restartIfStuck();
+    // Labels (trace id, route) will be resolved here from the contexts of the samples.
+    const window = fromTimeTree(tree, clock.epochMillis(startMillis));
+    this.#ring.push(window);
+    for (const windows of this.#collecting) windows.push(window);
+    this.#rotations += 1;
+    this.#rotationMillis += clock.monotonicMillis() - nowMillis;
+  }
+
+  /** A stuck sampling thread takes a whole core and yields empty profiles (DataDog/pprof-nodejs#125). */
+  #restartIfStuck(): void {
+    if (this.#profiler.v8ProfilerStuckEventLoopDetected() === 0) return;
+    this.#profiler.stop(false);
+    this.#profiler.start();
+    this.#restarts += 1;
+    this.#options.diag.debug("V8's CPU profiler was stuck and was restarted");
+  }
+
+  #dispose(): void {
+    this.#profiler.stop(false);
+    this.#profiler.dispose();
+  }
+}

@@ -1,0 +1,72 @@
+// The inspector's profilers, through sessions inside the process (no port is opened). The stand-in where the addon
+// is missing, and for everybody the way to heap samples with their age and to a garbage collection on request.
+import type { Profiler } from 'node:inspector';
+import type { Session } from 'node:inspector/promises';
+import type { HeapSamples } from '../core/heap-samples.ts';
+import { HEAP_INTERVAL_BYTES, SAMPLING_INTERVAL_MICROS } from './v8.ts';
+
+async function connect(): Promise<Session> {
+  const inspector = await import('node:inspector/promises');
+  const session = new inspector.Session();
+  session.connect();
+  return session;
+}
+
+/** CPU profile of the time until `until` resolves; runs beside any other profiler. Rejects as `until` does. */
+export async function profileCpu(until: () => Promise<void>): Promise<Profiler.Profile> {
+  const session = await connect();
+  try {
+    await session.post('Profiler.enable');
+    await session.post('Profiler.setSamplingInterval', { interval: SAMPLING_INTERVAL_MICROS });
+    await session.post('Profiler.start');
+    await until();
+    const { profile } = await session.post('Profiler.stop');
+    return profile;
+  } finally {
+    session.disconnect();
+  }
+}
+
+/** The heap side of one session, opened at the first use and kept. */
+export class InspectorHeap {
+  #session: Promise<Session> | undefined;
+
+  /** Starts V8's sampling heap profiler; every read of samples started here forces a full collection. */
+  async startSampling(): Promise<void> {
+    const session = await this.#connected();
+    await session.post('HeapProfiler.startSampling', { samplingInterval: HEAP_INTERVAL_BYTES });
+  }
+
+  /** The live samples, or undefined when no sampler is running. */
+  async samples(): Promise<HeapSamples | undefined> {
+    const session = await this.#connected();
+    try {
+      const { profile } = await session.post('HeapProfiler.getSamplingProfile');
+      // @types/node leaves out `samples` and the ids of nodes.
+      return profile as unknown as HeapSamples;
+    } catch (error) {
+      if (error instanceof Error && error.message.includes('was not started')) return undefined;
+      throw error;
+    }
+  }
+
+  /** Collects all garbage; resolves when that is done. Blocks for about 40 ms at 80 MB of live heap, 150 at 300. */
+  async collectGarbage(): Promise<void> {
+    const session = await this.#connected();
+    await session.post('HeapProfiler.collectGarbage');
+  }
+
+  close(): void {
+    // Without a session nothing is open; one that is being opened is closed as soon as it is.
+    void this.#session?.then(
+      (session) => session.disconnect(),
+      () => undefined,
+    );
+    this.#session = undefined;
+  }
+
+  #connected(): Promise<Session> {
+    this.#session ??= connect();
+    return this.#session;
+  }
+}

@@ -1,0 +1,213 @@
+// From what V8 hands out, natively or through the inspector, to a Profile of ours. Pure. Pseudo frames keep V8's
+// names, `(garbage collector)`, `(program)`, `(idle)`; two of ours follow their form: `(non-JS threads)` for CPU
+// time of the process outside JavaScript threads and `(external)` for memory that V8 accounts outside its heap.
+import type { Profiler } from 'node:inspector';
+import type { HeapSamples } from '../core/heap-samples.ts';
+import { scriptPath } from '../core/script-path.ts';
+import type { Frame, Profile, ProfileHead, ValueType } from './profile.ts';
+import { ProfileBuilder } from './profile.ts';
+
+/** 99 Hz: prime to the 10 ms and 100 ms timers of applications, so that samples do not fall into step with them. */
+export const SAMPLING_INTERVAL_MICROS: number = Math.round(1e6 / 99);
+
+/** Mean bytes between two heap samples: below 1 % of CPU even for an allocation-heavy loop. */
+export const HEAP_INTERVAL_BYTES: number = 512 * 1024;
+
+const SAMPLES: ValueType = { type: 'samples', unit: 'count' };
+const CPU: ValueType = { type: 'cpu', unit: 'nanoseconds' };
+const WALL: ValueType = { type: 'wall', unit: 'nanoseconds' };
+const OBJECTS: ValueType = { type: 'inuse_objects', unit: 'count' };
+const SPACE: ValueType = { type: 'inuse_space', unit: 'bytes' };
+
+const IDLE = '(idle)';
+
+/** CPU time below which a hit was waiting, not running: a blocked thread is charged some 20 us for the sampling itself. */
+const RUNNING_CPU_NANOS = 50_000;
+
+/** A node of a native time profile; `contexts` has one entry per hit, with the CPU time since the sample before. */
+export interface TimeNode {
+  readonly name?: string;
+  readonly scriptName: string;
+  /** Where the function starts, 1-based. */
+  readonly lineNumber?: number;
+  readonly hitCount: number;
+  readonly contexts?: readonly { readonly context?: object; readonly timestamp: bigint; readonly cpuTime?: number }[];
+  readonly children: readonly TimeNode[];
+}
+
+/** A native time profile; times in microseconds, CPU times in nanoseconds. */
+export interface TimeTree {
+  readonly topDownRoot: TimeNode;
+  readonly startTime: number;
+  readonly endTime: number;
+  readonly hasCpuTime?: boolean;
+  readonly nonJSThreadsCpuTime?: number;
+}
+
+/** A node of a native live-heap profile. */
+export interface AllocationNode {
+  readonly name?: string;
+  readonly scriptName: string;
+  readonly lineNumber?: number;
+  readonly allocations: readonly { readonly sizeBytes: number; readonly count: number }[];
+  readonly children: readonly AllocationNode[];
+}
+
+/** A function as the inspector names it; `lineNumber` is 0-based. */
+interface CallFrame {
+  readonly functionName: string;
+  readonly url: string;
+  readonly lineNumber: number;
+}
+
+/**
+ * A time profile with the sample types samples, cpu and wall. Without CPU times every hit outside `(idle)` counts
+ * as one interval of CPU. With them, what is charged to `(idle)` is the work that ended before the next sample,
+ * a quarter to four fifths of a bursty service's CPU. It is spread over the hits that found the thread running,
+ * because a function is hit in proportion to its CPU time, however short its turns are.
+ */
+export function fromTimeTree(tree: TimeTree, startEpochMillis: number): Profile {
+  const durationMicros = tree.endTime - tree.startTime;
+  const measured = tree.hasCpuTime === true;
+  const { hits, runningHits, idleCpuNanos } = tally(tree.topDownRoot);
+  const spreadNanos = runningHits > 0 ? idleCpuNanos / runningHits : 0;
+  // Signals come late on a busy machine; beyond twice the interval the process was not running at all.
+  const meanMicros = hits > 0 ? durationMicros / hits : 0;
+  const intervalNanos = 1000 * Math.min(Math.max(meanMicros, SAMPLING_INTERVAL_MICROS), 2 * SAMPLING_INTERVAL_MICROS);
+
+  const cpuNanos = (node: TimeNode): number => {
+    const idle = node.name === IDLE;
+    if (!measured) return idle ? 0 : node.hitCount * intervalNanos;
+    if (!idle) return cpuTimeNanos(node) + countRunning(node) * spreadNanos;
+    return spreadNanos > 0 ? 0 : idleCpuNanos;
+  };
+
+  const builder = new ProfileBuilder(3);
+  walk(builder, tree.topDownRoot, namedFrame, (node, from) => {
+    const cpu = cpuNanos(from);
+    if (from.hitCount === 0 && cpu === 0) return;
+    builder.add(node, 0, from.hitCount);
+    builder.add(node, 1, cpu);
+    builder.add(node, 2, from.hitCount * intervalNanos);
+  });
+  const otherNanos = tree.nonJSThreadsCpuTime ?? 0;
+  if (otherNanos > 0) builder.add(outermost(builder, '(non-JS threads)'), 1, otherNanos);
+  return builder.build({
+    sampleTypes: [SAMPLES, CPU, WALL],
+    defaultSampleType: CPU.type,
+    periodType: WALL,
+    period: SAMPLING_INTERVAL_MICROS * 1000,
+    startEpochMillis,
+    durationMillis: durationMicros / 1000,
+  });
+}
+
+/** The same from the inspector's CPU profiler, which knows no CPU times. */
+export function fromCpuProfile(profile: Profiler.Profile, startEpochMillis: number): Profile {
+  const byId = new Map(profile.nodes.map((node) => [node.id, node]));
+  const toTimeNode = (node: Profiler.ProfileNode): TimeNode => ({
+    name: node.callFrame.functionName,
+    scriptName: node.callFrame.url,
+    lineNumber: node.callFrame.lineNumber + 1,
+    hitCount: node.hitCount ?? 0,
+    children: (node.children ?? []).map((id) => toTimeNode(byId.get(id) as Profiler.ProfileNode)),
+  });
+  const topDownRoot = toTimeNode(profile.nodes[0] as Profiler.ProfileNode);
+  return fromTimeTree({ topDownRoot, startTime: profile.startTime, endTime: profile.endTime }, startEpochMillis);
+}
+
+/** A live-heap profile with inuse_objects and inuse_space, scaled by V8 from the samples to all allocations. */
+export function fromAllocationTree(root: AllocationNode, externalBytes: number, startEpochMillis: number): Profile {
+  const builder = new ProfileBuilder(2);
+  walk(builder, root, namedFrame, (node, { allocations }) => {
+    for (const { sizeBytes, count } of allocations) {
+      builder.add(node, 0, count);
+      builder.add(node, 1, sizeBytes * count);
+    }
+  });
+  if (externalBytes > 0) {
+    const node = outermost(builder, '(external)');
+    builder.add(node, 0, 1);
+    builder.add(node, 1, externalBytes);
+  }
+  return builder.build(heapHead([OBJECTS, SPACE], startEpochMillis));
+}
+
+/** The same from the inspector, which tells no object counts. */
+export function fromHeapSamples(
+  profile: HeapSamples,
+  externalBytes: number,
+  startEpochMillis: number,
+): Profile {
+  const builder = new ProfileBuilder(1);
+  walk(builder, profile.head, ({ callFrame }) => inspectorFrame(callFrame), (node, { selfSize }) => {
+    if (selfSize > 0) builder.add(node, 0, selfSize);
+  });
+  if (externalBytes > 0) builder.add(outermost(builder, '(external)'), 0, externalBytes);
+  return builder.build(heapHead([SPACE], startEpochMillis));
+}
+
+function heapHead(sampleTypes: readonly ValueType[], startEpochMillis: number): ProfileHead {
+  return {
+    sampleTypes,
+    defaultSampleType: SPACE.type,
+    periodType: SPACE,
+    period: HEAP_INTERVAL_BYTES,
+    startEpochMillis,
+    durationMillis: 0,
+  };
+}
+
+function namedFrame(node: { readonly name?: string; readonly scriptName: string; readonly lineNumber?: number }): Frame {
+  return { name: node.name || '(anonymous)', file: scriptPath(node.scriptName), line: node.lineNumber ?? 0 };
+}
+
+function inspectorFrame({ functionName, url, lineNumber }: CallFrame): Frame {
+  return { name: functionName || '(anonymous)', file: scriptPath(url), line: lineNumber + 1 };
+}
+
+function outermost(builder: ProfileBuilder, name: string): number {
+  return builder.node(-1, builder.frame({ name, file: '', line: 0 }));
+}
+
+/** Enters every node below `root` into the builder, parents first, and hands each to `visit`. */
+function walk<T extends { readonly children: readonly T[] }>(
+  builder: ProfileBuilder,
+  root: T,
+  frameOf: (node: T) => Frame,
+  visit: (node: number, from: T) => void,
+): void {
+  const pending = root.children.map((child) => ({ parent: -1, from: child }));
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const node = builder.node(next.parent, builder.frame(frameOf(next.from)));
+    visit(node, next.from);
+    for (const child of next.from.children) pending.push({ parent: node, from: child });
+  }
+}
+
+function cpuTimeNanos({ contexts = [] }: TimeNode): number {
+  return contexts.reduce((sum, { cpuTime = 0 }) => sum + cpuTime, 0);
+}
+
+function countRunning({ contexts = [] }: TimeNode): number {
+  return contexts.reduce((count, { cpuTime = 0 }) => (cpuTime > RUNNING_CPU_NANOS ? count + 1 : count), 0);
+}
+
+interface Tally {
+  hits: number;
+  /** Hits outside `(idle)` that found the thread running. */
+  runningHits: number;
+  idleCpuNanos: number;
+}
+
+function tally(root: TimeNode): Tally {
+  const sums: Tally = { hits: 0, runningHits: 0, idleCpuNanos: 0 };
+  const pending = [root];
+  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
+    sums.hits += node.hitCount;
+    if (node.name === IDLE) sums.idleCpuNanos += cpuTimeNanos(node);
+    else sums.runningHits += countRunning(node);
+    pending.push(...node.children);
+  }
+  return sums;
+}

@@ -1,0 +1,362 @@
+// Composition root: builds the parts, hands each what it needs of the others, starts and stops them. The only file
+// that knows all. Two steps: `observe` (requests, spans, log ids; light, before the application loads) and `serve`
+// (admin server, runtime metrics, profilers, push of metrics; once the application serves HTTP or asks for it).
+import type { Span as ApiSpan } from '@opentelemetry/api';
+import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
+import { ClientRequests } from './client-request.ts';
+import { processEnvironment, readConfig, type Config } from './config.ts';
+import { SystemClock } from './core/clock.ts';
+import { activeContext, activeIds, runSuppressed, runWith, SPAN_KEY } from './core/context.ts';
+import { StderrDiag, type Diag } from './core/diag.ts';
+import { onExit } from './core/exit.ts';
+import { Guard } from './core/guard.ts';
+import { resource, type ProcessResource } from './core/resource.ts';
+import { VERSION } from './core/version.ts';
+import { OtlpMetricsExporter, OtlpTraceExporter } from './export/otlp.ts';
+import { instrumentExpress } from './instrument/express.ts';
+import { instrumentFastify } from './instrument/fastify.ts';
+import { instrumentHttpClient } from './instrument/http-client.ts';
+import { describeClient, describeServer } from './instrument/http-semconv.ts';
+import { instrumentHttpServer } from './instrument/http-server.ts';
+import { observeListening } from './instrument/listen.ts';
+import { ModuleHooks } from './instrument/modules.ts';
+import { registerApi, SondeContextManager } from './instrument/otel-api.ts';
+import { instrumentUndici } from './instrument/undici.ts';
+import { LeakDetector } from './leak/detector.ts';
+import type { LeakFinding } from './leak/findings.ts';
+import { correlateBunyan } from './logs/bunyan.ts';
+import { ConsoleCorrelation } from './logs/console.ts';
+import { correlatePino } from './logs/pino.ts';
+import { correlateWinston } from './logs/winston.ts';
+import { OtelMetricsBridge } from './metrics/bridges/otel.ts';
+import { PromClientBridge, type PromClientExports } from './metrics/bridges/prom-client.ts';
+import { LegacyMetrics } from './metrics/legacy.ts';
+import { ProcessMetrics } from './metrics/process.ts';
+import { Registry } from './metrics/registry.ts';
+import { RuntimeMetrics } from './metrics/runtime.ts';
+import { selfFamilies } from './metrics/self.ts';
+import { ConfigError, describeProblem, type Options } from './options.ts';
+import { ProfileEngine } from './profile/engine.ts';
+import { ServerRequests } from './request.ts';
+import { Access } from './serve/access.ts';
+import type { AdminServer } from './serve/admin.ts';
+import { Endpoints } from './serve/endpoints.ts';
+import type { Sonde } from './sonde.ts';
+import { W3CPropagator } from './trace/propagation.ts';
+import { TraceRing } from './trace/ring.ts';
+import { createSampler } from './trace/sampling.ts';
+import { SondeTracerProvider, Tracing } from './trace/tracer.ts';
+
+/** Where two copies of the package meet: one process has one Sonde. */
+const RUNNING = Symbol.for('sonde.running');
+const globals = globalThis as { [RUNNING]?: SondeRuntime | undefined };
+
+const PORT_DEFAULT = 9464;
+
+/**
+ * Starts Sonde, or returns the one that runs already (the preload's, or another copy's); its options then stay.
+ * Throws `ConfigError` when an option or a variable of the environment cannot be used.
+ */
+export function startRuntime(options: Options = {}): SondeRuntime {
+  const running = globals[RUNNING];
+  if (running !== undefined) {
+    running.serve();
+    return running;
+  }
+  const { config, problems } = readConfig(options, processEnvironment());
+  if (problems.length > 0) throw new ConfigError(problems);
+  const sonde = install(config, new StderrDiag(config.logLevel));
+  sonde.serve();
+  return sonde;
+}
+
+/** The preload: observes now, serves when the application does; problems are said and never thrown. */
+export function preload(): void {
+  if (globals[RUNNING] !== undefined) return;
+  const { config, problems } = readConfig({}, processEnvironment());
+  const diag = new StderrDiag(config.logLevel);
+  if (!config.enabled) return;
+  try {
+    install(config, diag);
+  } catch (error) {
+    diag.warn('start', `could not start, the application runs without it: ${String(error)}`);
+    return;
+  }
+  // A child that never serves says nothing, so problems wait until it is known that this process does.
+  if (problems.length > 0) globals[RUNNING]!.problems = problems.map(describeProblem);
+}
+
+function install(config: Config, diag: Diag): SondeRuntime {
+  const sonde = new SondeRuntime(config, diag);
+  globals[RUNNING] = sonde;
+  if (config.enabled) sonde.observe();
+  return sonde;
+}
+
+/** The parts and their life. */
+export class SondeRuntime implements Sonde {
+  /** What was wrong with the environment, said together with the start line. */
+  problems: readonly string[] = [];
+  readonly endpoints: Endpoints | undefined;
+  readonly profile: ProfileEngine | undefined;
+  readonly leaks: LeakDetector | undefined;
+  readonly metrics: Registry;
+  readonly traces: TraceRing;
+  readonly #config: Config;
+  readonly #diag: Diag;
+  readonly #guard: Guard;
+  readonly #clock = new SystemClock();
+  readonly #resource: ProcessResource;
+  readonly #tracing: Tracing;
+  readonly #requests: ServerRequests;
+  readonly #clients: ClientRequests;
+  readonly #runtime: RuntimeMetrics;
+  readonly #process: ProcessMetrics;
+  readonly #otelMetrics: OtelMetricsBridge;
+  readonly #promClient: PromClientBridge;
+  readonly #stops: (() => void)[] = [];
+  #traceExporter: OtlpTraceExporter | undefined;
+  #metricsExporter: OtlpMetricsExporter | undefined;
+  #admin: AdminServer | undefined;
+  #url: string | undefined;
+  #serving = false;
+
+  constructor(config: Config, diag: Diag) {
+    this.#config = config;
+    this.#diag = diag;
+    this.#guard = new Guard(diag);
+    const { clock, guard } = { clock: this.#clock, guard: this.#guard };
+    this.#resource = resource({ serviceName: config.serviceName, attributes: config.resourceAttributes, sdkVersion: VERSION });
+    this.traces = new TraceRing(clock);
+    this.#tracing = new Tracing({
+      clock,
+      sampler: config.traces ? createSampler(config.sampler, config.samplerRatio) : () => false,
+      limits: config.spanLimits,
+      propagation: config.propagation,
+      resource: this.#resource,
+      keep: config.traces ? (root) => this.traces.offer(root) : undefined,
+      push: undefined,
+    });
+    const { knownMethods, seriesLimit } = config;
+    this.#requests = new ServerRequests({ knownMethods, seriesLimit }, { guard, clock, tracing: this.#tracing, describer: describeServer({ knownMethods }) });
+    this.#clients = new ClientRequests({ clock, tracing: this.#tracing, describer: describeClient({ knownMethods }), knownMethods, seriesLimit });
+    this.#runtime = new RuntimeMetrics(guard);
+    this.#process = new ProcessMetrics({ guard, clock });
+    this.#otelMetrics = new OtelMetricsBridge(guard);
+    this.#promClient = new PromClientBridge(guard);
+    this.metrics = this.#registry();
+    if (config.profiling || config.leaks) this.profile = new ProfileEngine({ guard, diag, clock, cpu: config.profiling, heap: true });
+    if (config.leaks) this.leaks = this.#leakDetector(this.profile!);
+    if (config.enabled) this.endpoints = this.#endpoints();
+  }
+
+  get url(): string | undefined {
+    return this.#url;
+  }
+
+  /** Begins to see requests, spans and log lines. Light: this is what the application's start-up pays for. */
+  observe(): void {
+    const { guard } = { guard: this.#guard };
+    const { logs, otlpTraces, otlpMetrics, traces, batch } = this.#config;
+    const modules = new ModuleHooks(guard, this.#diag);
+    const onExpress = (exports: unknown): void => instrumentExpress(exports, this.#requests, guard);
+    // Express 5 routes by the router package, Express 4 by its own.
+    modules.onLoad('router', onExpress);
+    modules.onLoad('express', (exports, { version }) => (version?.startsWith('4.') === true ? onExpress(exports) : undefined));
+    for (const name of ['prom-client', '@prometheus-io/client']) {
+      modules.onLoad(name, (exports) => this.#promClient.add(exports as PromClientExports));
+    }
+    if (logs) this.#correlateLogs(modules);
+    modules.install();
+    this.#stops.push(
+      () => modules.uninstall(),
+      instrumentHttpServer(this.#requests, guard),
+      instrumentHttpClient(this.#clients, guard),
+      instrumentUndici(this.#clients, guard),
+      instrumentFastify(this.#requests, guard),
+      observeListening(() => this.serve(), guard),
+      registerApi(
+        {
+          trace: new SondeTracerProvider(this.#tracing),
+          context: new SondeContextManager(),
+          propagation: new W3CPropagator(this.#config.propagation),
+          metrics: this.#otelMetrics,
+        },
+        this.#diag,
+      ),
+    );
+    if (traces && otlpTraces !== undefined) {
+      const exporter = new OtlpTraceExporter({ ...otlpTraces, ...batch }, { guard, diag: this.#diag, clock: this.#clock });
+      this.#traceExporter = exporter;
+      this.#tracing.push = (span) => exporter.enqueue(span as ReadableSpan);
+    }
+    if (otlpTraces !== undefined || otlpMetrics !== undefined) this.#stops.push(onExit((timeoutMillis) => this.flush(timeoutMillis), guard));
+  }
+
+  /** Opens the admin server, and starts what a service has and a one-off process does not need. Once. */
+  serve(): void {
+    if (this.#serving || !this.#config.enabled) return;
+    this.#serving = true;
+    for (const problem of this.problems) this.#diag.warn(`config:${problem}`, `${problem}; the default is used`);
+    runSuppressed(() => {
+      this.#runtime.start();
+      this.#process.start();
+      this.#startPush();
+      // The application is in the middle of its own start; opening a port and 60 to 135 ms of native profiler can wait.
+      this.#guard.after('serve', 0, () => void this.#guard.runAsync('serve', () => this.#listen()));
+    });
+  }
+
+  trace<R>(name: string, fn: (span: ApiSpan) => R): R {
+    const context = activeContext();
+    const span = this.#tracing.start({ name: 'sonde', version: VERSION }, name, {}, context);
+    const failed = (error: unknown): never => {
+      span.recordException(error instanceof Error ? error : String(error));
+      span.setStatus({ code: 2, message: error instanceof Error ? error.message : String(error) });
+      span.end();
+      throw error;
+    };
+    let result: R;
+    try {
+      result = runWith(context.setValue(SPAN_KEY, span), () => fn(span));
+    } catch (error) {
+      return failed(error);
+    }
+    if (!(result instanceof Promise)) {
+      span.end();
+      return result;
+    }
+    return result.then((value: unknown) => {
+      span.end();
+      return value;
+    }, failed) as R;
+  }
+
+  async flush(timeoutMillis = 5000): Promise<void> {
+    await Promise.all([this.#traceExporter?.flush(timeoutMillis), this.#metricsExporter?.flush(timeoutMillis)]);
+  }
+
+  async shutdown(timeoutMillis = 5000): Promise<void> {
+    if (globals[RUNNING] === this) globals[RUNNING] = undefined;
+    await this.flush(timeoutMillis);
+    for (const stop of this.#stops.splice(0)) this.#guard.run('shutdown', stop);
+    this.#tracing.push = undefined;
+    await this.#guard.runAsync('shutdown', async () => {
+      await Promise.all([this.#traceExporter?.shutdown(timeoutMillis), this.#metricsExporter?.shutdown(timeoutMillis)]);
+      this.#admin?.close();
+      this.leaks?.stop();
+      this.profile?.stop();
+      this.#runtime.stop();
+      this.#process.stop();
+    });
+    this.#url = undefined;
+  }
+
+  #correlateLogs(modules: ModuleHooks): void {
+    const guard = this.#guard;
+    modules.onLoad('pino', (exports) => correlatePino(exports, activeIds, guard));
+    modules.onLoad('winston', (exports) => correlateWinston(exports, activeIds, guard));
+    modules.onLoad('bunyan', (exports) => correlateBunyan(exports, activeIds, guard));
+    const lines = new ConsoleCorrelation({ mode: this.#config.console, activeIds, guard });
+    lines.install();
+    this.#stops.push(() => lines.uninstall());
+  }
+
+  #registry(): Registry {
+    const registry = new Registry(this.#guard);
+    registry.register('http', () => [...this.#requests.families(), ...this.#clients.families()]);
+    registry.register('runtime', this.#runtime.collector);
+    registry.register('process', this.#process.collector);
+    if (this.#config.promClientMetrics) {
+      const legacy = new LegacyMetrics({ runtime: this.#runtime, process: this.#process, isTaken: (name) => this.#promClient.has(name) });
+      registry.register('prom-client-defaults', legacy.collector);
+    }
+    registry.register('sonde', () => selfFamilies({ failures: this.#guard.failures(), dropped: this.#dropped(), leaks: this.#leakReading() }));
+    registry.register('application:opentelemetry', this.#otelMetrics.collector);
+    registry.register('application:prom-client', this.#promClient.collector);
+    return registry;
+  }
+
+  #dropped(): ReadonlyMap<string, number> {
+    const dropped = new Map<string, number>([['series_limit', this.#requests.overflowed + this.#clients.overflowed]]);
+    for (const [signal, exporter] of [['spans', this.#traceExporter], ['metrics', this.#metricsExporter]] as const) {
+      for (const [reason, count] of exporter?.stats().dropped ?? []) dropped.set(`${signal}_${reason}`, count);
+    }
+    return dropped;
+  }
+
+  #leakReading(): { level: string; sites: { function: string; file: string; line: number; level: string; grownBytes: number; bytesPerHour: number }[] } | undefined {
+    if (this.leaks === undefined) return undefined;
+    const { level, findings } = this.leaks.verdict();
+    return { level, sites: findings.map(({ site, level: of, grownBytes, bytesPerHour }) => ({ ...site, level: of, grownBytes, bytesPerHour })) };
+  }
+
+  #leakDetector(engine: ProfileEngine): LeakDetector {
+    const detector = new LeakDetector({
+      settings: this.#config.leakSettings,
+      collectGarbage: () => engine.collectGarbage(),
+      guard: this.#guard,
+      clock: this.#clock,
+      readSamples: () => engine.heapSamples(),
+      onVerdict: (finding) => this.#sayLeak(finding),
+    });
+    this.#runtime.onMajorGc(() => detector.majorGc());
+    return detector;
+  }
+
+  #sayLeak(finding: LeakFinding): void {
+    const { site, level, grownBytes, bytesPerHour } = finding;
+    const where = `${site.function} (${site.file}:${site.line})`;
+    const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+    if (level === 'leak') {
+      this.#diag.warn(`leak:${where}`, `memory leak: ${where} has gained ${megabytes(grownBytes)} MB, ${megabytes(bytesPerHour)} MB an hour; see /debug/leaks`);
+    } else {
+      this.#diag.info(`memory no longer grows at ${where}`);
+    }
+  }
+
+  #endpoints(): Endpoints {
+    const { metrics, traces, host, token } = this.#config;
+    return new Endpoints({
+      guard: this.#guard,
+      access: new Access({ host, token }),
+      title: this.#title(),
+      metrics: metrics ? { collect: () => this.metrics.collect(), resource: this.#resource.labels } : undefined,
+      profiles: this.#config.profiling ? this.profile : undefined,
+      traces: traces ? this.traces : undefined,
+      leaks: this.leaks,
+      config: () => this.#config,
+      isReady: () => true,
+      ignore: (res) => this.#requests.ignore(res),
+    });
+  }
+
+  #title(): string {
+    return `sonde ${VERSION} ${String(this.#resource.attributes['service.name'])}`;
+  }
+
+  #startPush(): void {
+    const { otlpMetrics, metricExportIntervalMillis } = this.#config;
+    if (!this.#config.metrics || otlpMetrics === undefined) return;
+    this.#metricsExporter = new OtlpMetricsExporter(
+      { ...otlpMetrics, intervalMillis: metricExportIntervalMillis },
+      { guard: this.#guard, diag: this.#diag, clock: this.#clock, registry: this.metrics, resource: this.#resource, scope: { name: 'sonde', version: VERSION } },
+    );
+    this.#metricsExporter.start();
+  }
+
+  async #listen(): Promise<void> {
+    const { AdminServer } = await import('./serve/admin.ts');
+    const { host, port } = this.#config;
+    this.#admin = new AdminServer(
+      this.endpoints!,
+      { host, port: port ?? PORT_DEFAULT, portIsExplicit: port !== undefined },
+      { guard: this.#guard, diag: this.#diag },
+    );
+    const address = await this.#admin.listen();
+    this.#url = address?.url;
+    if (address !== undefined) this.#diag.announce(`${this.#title()} listening on ${address.url}`);
+    await this.profile?.start();
+    this.leaks?.start();
+  }
+}

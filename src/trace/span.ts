@@ -1,0 +1,399 @@
+// DATA PLANE. The one span of Sonde. It is at once the record of a request (what RED, logs, exemplars and profile
+// labels read), an @opentelemetry/api Span, and the ReadableSpan that exporters read. Its fields are fixed and few;
+// what the semantic conventions say about it is asked from `describe` once, and only when somebody reads it.
+import type {
+  Attributes,
+  AttributeValue,
+  Context,
+  Exception,
+  HrTime,
+  Link,
+  Span as ApiSpan,
+  SpanContext,
+  SpanKind,
+  SpanStatus,
+  TimeInput,
+} from '@opentelemetry/api';
+import type { InstrumentationScope } from '@opentelemetry/core';
+import type { Resource } from '@opentelemetry/resources';
+import type { ReadableSpan, TimedEvent } from '@opentelemetry/sdk-trace-node';
+import type { Clock } from '../core/clock.ts';
+import { BAGGAGE_KEY, SAMPLED, SPAN_KEY, type StoredSpan } from '../core/context.ts';
+import { TraceStateHeader, type BaggageSource } from './propagation.ts';
+
+export const STATUS_UNSET = 0;
+export const STATUS_OK = 1;
+export const STATUS_ERROR = 2;
+
+/** How much one span may hold (`OTEL_SPAN_*_LIMIT`, `OTEL_ATTRIBUTE_*_LIMIT`). */
+export interface SpanLimits {
+  readonly attributeCount: number;
+  /** Characters of a string value; `Infinity` for no limit. */
+  readonly attributeValueLength: number;
+  readonly eventCount: number;
+  readonly linkCount: number;
+  readonly attributePerEventCount: number;
+  readonly attributePerLinkCount: number;
+}
+
+/** What a span needs of whoever made it. */
+export interface SpanOwner {
+  readonly clock: Clock;
+  readonly limits: SpanLimits;
+  readonly resource: Resource;
+  /** Called once, when the span ends, whether or not it is sampled. */
+  ended(span: Span): void;
+}
+
+/** Where a span hangs: its trace, its parent, and what came with it over the wire. */
+export interface SpanOrigin {
+  readonly traceId: string;
+  readonly parentSpanId: string | undefined;
+  readonly parentIsRemote: boolean;
+  readonly traceFlags: number;
+  /** `tracestate` as received; empty for none. */
+  readonly traceState: string;
+  /** The first span of this trace in this process; undefined when this is it. */
+  readonly root: Span | undefined;
+  /** The api's Baggage, or the `baggage` header as received, parsed when asked for. */
+  readonly baggage: BaggageSource | undefined;
+}
+
+/** The semantic-convention side of a span that instrumentation made: its name and attributes, asked when read. */
+export interface SpanDescriber {
+  name(span: Span): string;
+  attributes(span: Span): Attributes;
+}
+
+// `parentSpanContext` is left out of the check: as a getter it answers undefined, where the interface wants it absent.
+export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, StoredSpan {
+  readonly owner: SpanOwner;
+  readonly instrumentationScope: InstrumentationScope;
+  readonly kind: SpanKind;
+  readonly spanId: string;
+  readonly origin: SpanOrigin;
+  readonly startEpochMillis: number;
+  readonly startMonotonicMillis: number;
+  /** 0 while the span is open. */
+  endMonotonicMillis = 0;
+  statusCode: number = STATUS_UNSET;
+  statusMessage: string | undefined = undefined;
+  /** Template of the route that served this request; empty until a router names it. */
+  route = '';
+  /** Request target (server) or URL (client) as it was at the start: Express rewrites `req.url` while it routes. */
+  target = '';
+  /** Request method as it was at the start. */
+  method = '';
+  /** `error.type` of the semantic conventions; empty when nothing failed. */
+  errorType = '';
+  /** What `describer` reads: the response on the server, the request on the client. Released when the span has ended. */
+  subject: unknown = undefined;
+  describer: SpanDescriber | undefined = undefined;
+  /** Ended spans below this one in this process, held until the verdict on the whole trace. */
+  children: Span[] | undefined = undefined;
+  #name: string | undefined;
+  #attributes: Attributes | undefined = undefined;
+  #attributeCount = 0;
+  #droppedAttributes = 0;
+  #events: TimedEvent[] | undefined = undefined;
+  #droppedEvents = 0;
+  #links: Link[] | undefined = undefined;
+  #droppedLinks = 0;
+  #settled: Attributes | undefined = undefined;
+
+  constructor(owner: SpanOwner, scope: InstrumentationScope, name: string | undefined, kind: SpanKind, spanId: string, origin: SpanOrigin, startEpochMillis?: number) {
+    const now = owner.clock.monotonicMillis();
+    const epoch = owner.clock.epochMillis(now);
+    this.owner = owner;
+    this.instrumentationScope = scope;
+    this.kind = kind;
+    this.spanId = spanId;
+    this.origin = origin;
+    this.startEpochMillis = startEpochMillis ?? epoch;
+    this.startMonotonicMillis = startEpochMillis === undefined ? now : now - (epoch - startEpochMillis);
+    this.#name = name;
+  }
+
+  get isSpan(): true {
+    return true;
+  }
+
+  get traceId(): string {
+    return this.origin.traceId;
+  }
+
+  get traceFlags(): number {
+    return this.origin.traceFlags;
+  }
+
+  contextValue(key: symbol): unknown {
+    if (key === SPAN_KEY) return this;
+    if (key === BAGGAGE_KEY) return this.origin.baggage?.baggage();
+    return undefined;
+  }
+
+  // ---- the api's Span -------------------------------------------------------------------------------------------
+
+  spanContext(): SpanContext {
+    const { traceId, traceFlags, traceState } = this.origin;
+    const context: SpanContext = { traceId, spanId: this.spanId, traceFlags };
+    if (traceState !== '') context.traceState = new TraceStateHeader(traceState);
+    return context;
+  }
+
+  isRecording(): boolean {
+    return this.endMonotonicMillis === 0 && (this.origin.traceFlags & SAMPLED) !== 0;
+  }
+
+  setAttribute(key: string, value: AttributeValue): this {
+    if (value === undefined || value === null || !this.isRecording() || key === '' || !isAttributeValue(value)) return this;
+    const attributes = (this.#attributes ??= {});
+    if (!(key in attributes)) {
+      if (this.#attributeCount >= this.owner.limits.attributeCount) {
+        this.#droppedAttributes += 1;
+        return this;
+      }
+      this.#attributeCount += 1;
+    }
+    attributes[key] = truncate(value, this.owner.limits.attributeValueLength);
+    return this;
+  }
+
+  setAttributes(attributes: Attributes): this {
+    for (const key of Object.keys(attributes)) this.setAttribute(key, attributes[key] as AttributeValue);
+    return this;
+  }
+
+  addEvent(name: string, attributesOrTime?: Attributes | TimeInput, time?: TimeInput): this {
+    if (!this.isRecording()) return this;
+    const { eventCount, attributePerEventCount } = this.owner.limits;
+    const events = (this.#events ??= []);
+    if (eventCount === 0) {
+      this.#droppedEvents += 1;
+      return this;
+    }
+    if (events.length >= eventCount) {
+      // The newest events tell how it ended (OpenTelemetry's SDK keeps them too).
+      events.shift();
+      this.#droppedEvents += 1;
+    }
+    const timeFirst = isTimeInput(attributesOrTime);
+    const own = timeFirst ? {} : ((attributesOrTime) ?? {});
+    const limited = limitAttributes(own, attributePerEventCount, this.owner.limits.attributeValueLength);
+    const at = timeFirst ? (attributesOrTime) : time;
+    events.push({
+      name,
+      attributes: limited.attributes,
+      time: toHrTime(at === undefined ? this.#nowEpochMillis() : timeInputEpochMillis(at, this.owner.clock)),
+      droppedAttributesCount: limited.dropped,
+    });
+    return this;
+  }
+
+  addLink(link: Link): this {
+    if (!this.isRecording()) return this;
+    const { linkCount, attributePerLinkCount, attributeValueLength } = this.owner.limits;
+    const links = (this.#links ??= []);
+    if (links.length >= linkCount) {
+      this.#droppedLinks += 1;
+      return this;
+    }
+    const limited = limitAttributes(link.attributes ?? {}, attributePerLinkCount, attributeValueLength);
+    links.push({ context: link.context, attributes: limited.attributes, droppedAttributesCount: limited.dropped });
+    return this;
+  }
+
+  addLinks(links: Link[]): this {
+    for (const link of links) this.addLink(link);
+    return this;
+  }
+
+  setStatus(status: SpanStatus): this {
+    // Ok is final and Unset never replaces (OpenTelemetry trace API, Set Status).
+    if (!this.isRecording() || status.code === STATUS_UNSET || this.statusCode === STATUS_OK) return this;
+    this.statusCode = status.code;
+    this.statusMessage = status.code === STATUS_ERROR && typeof status.message === 'string' ? status.message : undefined;
+    return this;
+  }
+
+  updateName(name: string): this {
+    if (this.isRecording()) this.#name = name;
+    return this;
+  }
+
+  recordException(exception: Exception, time?: TimeInput): void {
+    const attributes: Attributes = {};
+    if (typeof exception === 'string') {
+      attributes['exception.message'] = exception;
+    } else if (exception) {
+      if (exception.code) attributes['exception.type'] = String(exception.code);
+      else if (exception.name) attributes['exception.type'] = exception.name;
+      if (exception.message) attributes['exception.message'] = exception.message;
+      if (exception.stack) attributes['exception.stacktrace'] = exception.stack;
+    }
+    if (attributes['exception.type'] !== undefined || attributes['exception.message'] !== undefined) {
+      this.addEvent('exception', attributes, time);
+    }
+  }
+
+  end(endTime?: TimeInput): void {
+    if (this.endMonotonicMillis !== 0) return;
+    if (endTime === undefined) {
+      this.endAt(this.owner.clock.monotonicMillis());
+    } else {
+      this.endAt(this.startMonotonicMillis + (timeInputEpochMillis(endTime, this.owner.clock) - this.startEpochMillis));
+    }
+  }
+
+  /** Ends the span at a reading of the monotonic clock that the caller already has. */
+  endAt(monotonicMillis: number): void {
+    // An end before the start is a start (OpenTelemetry's SDK does the same), and 0 means open.
+    this.endMonotonicMillis = Math.max(monotonicMillis, this.startMonotonicMillis, Number.MIN_VALUE);
+    this.owner.ended(this);
+  }
+
+  // ---- ReadableSpan ---------------------------------------------------------------------------------------------
+
+  get name(): string {
+    return this.#name ?? this.describer?.name(this) ?? '';
+  }
+
+  get parentSpanContext(): SpanContext | undefined {
+    const { traceId, parentSpanId, parentIsRemote, traceFlags, traceState } = this.origin;
+    if (parentSpanId === undefined) return undefined;
+    const context: SpanContext = { traceId, spanId: parentSpanId, traceFlags };
+    if (parentIsRemote) context.isRemote = true;
+    if (traceState !== '') context.traceState = new TraceStateHeader(traceState);
+    return context;
+  }
+
+  get startTime(): HrTime {
+    return toHrTime(this.startEpochMillis);
+  }
+
+  get endTime(): HrTime {
+    return this.endMonotonicMillis === 0 ? [0, 0] : toHrTime(this.startEpochMillis + this.durationMillis);
+  }
+
+  get duration(): HrTime {
+    return toHrTime(this.durationMillis);
+  }
+
+  /** Milliseconds from start to end; 0 while the span is open. */
+  get durationMillis(): number {
+    return this.endMonotonicMillis === 0 ? 0 : this.endMonotonicMillis - this.startMonotonicMillis;
+  }
+
+  get ended(): boolean {
+    return this.endMonotonicMillis !== 0;
+  }
+
+  get status(): SpanStatus {
+    const status: SpanStatus = { code: this.statusCode };
+    if (this.statusMessage !== undefined) status.message = this.statusMessage;
+    return status;
+  }
+
+  get attributes(): Attributes {
+    if (this.#settled !== undefined) return this.#settled;
+    return this.describer === undefined ? (this.#attributes ?? {}) : { ...this.describer.attributes(this), ...this.#attributes };
+  }
+
+  get events(): TimedEvent[] {
+    return this.#events ?? [];
+  }
+
+  get links(): Link[] {
+    return this.#links ?? [];
+  }
+
+  get resource(): Resource {
+    return this.owner.resource;
+  }
+
+  get droppedAttributesCount(): number {
+    return this.#droppedAttributes;
+  }
+
+  get droppedEventsCount(): number {
+    return this.#droppedEvents;
+  }
+
+  get droppedLinksCount(): number {
+    return this.#droppedLinks;
+  }
+
+  /** Fixes name and attributes, so that the span can outlive the request it describes, and lets the request go. */
+  settle(): void {
+    if (this.#settled !== undefined) return;
+    this.#settled = this.attributes;
+    this.#name = this.name;
+    this.release();
+  }
+
+  /** Lets go of the request without describing it: nobody will read this span. */
+  release(): void {
+    this.subject = undefined;
+  }
+
+  #nowEpochMillis(): number {
+    return this.startEpochMillis + (this.owner.clock.monotonicMillis() - this.startMonotonicMillis);
+  }
+}
+
+function isAttributeValue(value: unknown): value is AttributeValue {
+  if (Array.isArray(value)) return value.every((item) => item === null || isPrimitive(item));
+  return isPrimitive(value);
+}
+
+function isPrimitive(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+}
+
+function truncate(value: AttributeValue, length: number): AttributeValue {
+  if (length === Infinity) return value;
+  if (typeof value === 'string') return value.length > length ? value.slice(0, length) : value;
+  if (Array.isArray(value)) {
+    return value.map((item) => (typeof item === 'string' && item.length > length ? item.slice(0, length) : item)) as AttributeValue;
+  }
+  return value;
+}
+
+function limitAttributes(attributes: Attributes, count: number, length: number): { attributes: Attributes; dropped: number } {
+  const limited: Attributes = {};
+  let kept = 0;
+  let dropped = 0;
+  for (const key of Object.keys(attributes)) {
+    const value = attributes[key];
+    if (value === undefined || value === null || key === '' || !isAttributeValue(value)) continue;
+    if (kept >= count) {
+      dropped += 1;
+      continue;
+    }
+    limited[key] = truncate(value, length);
+    kept += 1;
+  }
+  return { attributes: limited, dropped };
+}
+
+function isTimeInput(value: unknown): value is TimeInput {
+  return typeof value === 'number' || value instanceof Date || (Array.isArray(value) && value.length === 2 && typeof value[0] === 'number');
+}
+
+/** Epoch milliseconds of any form of time the api takes; a small number is a reading of `performance.now()`. */
+export function timeInputEpochMillis(time: TimeInput, clock: Clock): number {
+  if (typeof time === 'number') return time < performance.timeOrigin ? clock.epochMillis(time) : time;
+  if (time instanceof Date) return time.getTime();
+  return time[0] * 1e3 + time[1] / 1e6;
+}
+
+function toHrTime(millis: number): HrTime {
+  const seconds = Math.trunc(millis / 1000);
+  return [seconds, Math.round((millis - seconds * 1000) * 1e6)];
+}
+
+/** The span that a context of the api holds, when it is one of ours. */
+export function spanOf(context: Context): Span | undefined {
+  const span = context.getValue(SPAN_KEY);
+  return span instanceof Span ? span : undefined;
+}

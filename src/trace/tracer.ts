@@ -1,0 +1,201 @@
+// Makes spans and gathers them when they end. Instrumentation calls `startServer`/`startClient`, the application
+// comes through @opentelemetry/api. What ends is offered to the push queue span by span and to the local ring
+// trace by trace; both are handed in, and either may be absent.
+import type { Context, Span as ApiSpan, SpanOptions, Tracer as ApiTracer, TracerOptions, TracerProvider } from '@opentelemetry/api';
+import type { InstrumentationScope } from '@opentelemetry/core';
+import type { Resource } from '@opentelemetry/resources';
+import type { Clock } from '../core/clock.ts';
+import { activeContext, activeSpan, BAGGAGE_KEY, runWith, SAMPLED, SPAN_KEY, type SpanIds } from '../core/context.ts';
+import { newSpanId, newTraceId } from '../core/ids.ts';
+import { BaggageHeader, parseTraceparent, type BaggageSource, type PropagationOptions } from './propagation.ts';
+import type { Sampler } from './sampling.ts';
+import { Span, timeInputEpochMillis, type SpanLimits, type SpanOrigin, type SpanOwner } from './span.ts';
+
+const KIND_INTERNAL = 0;
+const KIND_SERVER = 1;
+const KIND_CLIENT = 2;
+
+/** Child spans of one trace held for the local ring; more are dropped from the ring, never from the push. */
+const CHILDREN_MAX = 256;
+
+/** Spans of the HTTP instrumentation. */
+const HTTP_SCOPE: InstrumentationScope = { name: 'sonde/http' };
+
+export interface TracerDeps {
+  readonly clock: Clock;
+  readonly sampler: Sampler;
+  readonly limits: SpanLimits;
+  readonly propagation: PropagationOptions;
+  readonly resource: Resource;
+  /** Takes every sampled span when it ends. */
+  push: ((span: Span) => void) | undefined;
+  /** Takes the first span of a trace in this process when it ends, with its `children`; answers whether it keeps them. */
+  keep: ((root: Span) => void) | undefined;
+}
+
+/** Headers of an incoming request, as far as tracing reads them. */
+export interface IncomingHeaders {
+  traceparent: string | undefined;
+  tracestate: string | undefined;
+  baggage: string | undefined;
+}
+
+export class Tracing implements SpanOwner {
+  readonly clock: Clock;
+  readonly limits: SpanLimits;
+  readonly resource: Resource;
+  readonly propagation: PropagationOptions;
+  readonly #sampler: Sampler;
+  push: ((span: Span) => void) | undefined;
+  readonly #keep: ((root: Span) => void) | undefined;
+
+  constructor(deps: TracerDeps) {
+    this.clock = deps.clock;
+    this.limits = deps.limits;
+    this.resource = deps.resource;
+    this.propagation = deps.propagation;
+    this.#sampler = deps.sampler;
+    this.push = deps.push;
+    this.#keep = deps.keep;
+  }
+
+  /** Starts the span of an incoming request. Data plane. */
+  startServer(headers: IncomingHeaders): Span {
+    const parent = this.propagation.traceContext ? parseTraceparent(headers.traceparent, headers.tracestate) : undefined;
+    const baggage = headers.baggage !== undefined && this.propagation.baggage ? new BaggageHeader(headers.baggage) : undefined;
+    const traceId = parent === undefined ? newTraceId() : parent.traceId;
+    const sampled = this.#sampler(traceId, parent?.traceFlags);
+    const origin: SpanOrigin = {
+      traceId,
+      parentSpanId: parent?.spanId,
+      parentIsRemote: parent !== undefined,
+      traceFlags: sampled ? SAMPLED : 0,
+      traceState: parent === undefined ? '' : parent.traceState,
+      root: undefined,
+      baggage,
+    };
+    return new Span(this, HTTP_SCOPE, undefined, KIND_SERVER, newSpanId(), origin);
+  }
+
+  /** Starts the span of an outgoing request under what is active now. Data plane. */
+  startClient(): Span {
+    const parent = activeSpan();
+    const origin =
+      parent instanceof Span
+        ? this.#below(parent, parent.origin.baggage)
+        : this.#origin(parent === undefined ? undefined : (parent as ApiSpan).spanContext(), activeBaggage());
+    return new Span(this, HTTP_SCOPE, undefined, KIND_CLIENT, newSpanId(), origin);
+  }
+
+  /** Starts a span of the application's. */
+  start(scope: InstrumentationScope, name: string, options: SpanOptions, context: Context): Span {
+    const parent = options.root === true ? undefined : (context.getValue(SPAN_KEY) as ApiSpan | undefined);
+    const baggage = contextBaggage(context);
+    const origin = parent instanceof Span ? this.#below(parent, baggage) : this.#origin(validParent(parent), baggage);
+    const startTime = options.startTime === undefined ? undefined : timeInputEpochMillis(options.startTime, this.clock);
+    const span = new Span(this, scope, name, options.kind ?? KIND_INTERNAL, newSpanId(), origin, startTime);
+    if (options.attributes !== undefined) span.setAttributes(options.attributes);
+    for (const link of (options.links) ?? []) span.addLink(link);
+    return span;
+  }
+
+  ended(span: Span): void {
+    const sampled = (span.origin.traceFlags & SAMPLED) !== 0;
+    if (sampled && this.push !== undefined) {
+      span.settle();
+      this.push(span);
+    }
+    if (this.#keep === undefined || !sampled) {
+      span.release();
+      return;
+    }
+    const root = span.origin.root;
+    if (root === undefined) {
+      this.#keep(span);
+      span.children = undefined;
+      span.release();
+    } else if (!root.ended) {
+      const children = (root.children ??= []);
+      if (children.length < CHILDREN_MAX) children.push(span);
+    } else {
+      span.release();
+    }
+  }
+
+  #below(parent: Span, baggage: BaggageSource | undefined): SpanOrigin {
+    const { traceId, traceFlags, traceState, root } = parent.origin;
+    return { traceId, parentSpanId: parent.spanId, parentIsRemote: false, traceFlags: this.#flags(traceId, traceFlags), traceState, root: root ?? parent, baggage };
+  }
+
+  #origin(parent: (SpanIds & { traceState?: { serialize(): string } | undefined; isRemote?: boolean | undefined }) | undefined, baggage: BaggageSource | undefined): SpanOrigin {
+    const traceId = parent === undefined ? newTraceId() : parent.traceId;
+    return {
+      traceId,
+      parentSpanId: parent?.spanId,
+      parentIsRemote: parent?.isRemote === true,
+      traceFlags: this.#flags(traceId, parent?.traceFlags),
+      traceState: parent?.traceState?.serialize() ?? '',
+      root: undefined,
+      baggage,
+    };
+  }
+
+  #flags(traceId: string, parentFlags: number | undefined): number {
+    return this.#sampler(traceId, parentFlags) ? SAMPLED : 0;
+  }
+}
+
+/** A span context of all zeros is no parent (OpenTelemetry API, IsValid). */
+function validParent(parent: ApiSpan | undefined): ReturnType<ApiSpan['spanContext']> | undefined {
+  const context = parent?.spanContext();
+  return context !== undefined && /[1-9a-f]/.test(context.traceId) && /[1-9a-f]/.test(context.spanId) ? context : undefined;
+}
+
+function activeBaggage(): BaggageSource | undefined {
+  return contextBaggage(activeContext());
+}
+
+function contextBaggage(context: Context): BaggageSource | undefined {
+  const baggage = context.getValue(BAGGAGE_KEY) as ReturnType<BaggageSource['baggage']>;
+  return baggage === undefined ? undefined : { baggage: () => baggage };
+}
+
+/** The api's TracerProvider over Sonde's tracing. */
+export class SondeTracerProvider implements TracerProvider {
+  readonly #tracing: Tracing;
+
+  constructor(tracing: Tracing) {
+    this.#tracing = tracing;
+  }
+
+  getTracer(name: string, version?: string, options?: TracerOptions): ApiTracer {
+    const scope: InstrumentationScope = { name: name || 'unknown' };
+    return new SondeTracer(this.#tracing, version === undefined ? scope : { ...scope, version, ...schemaOf(options) });
+  }
+}
+
+function schemaOf(options: TracerOptions | undefined): { schemaUrl?: string } {
+  return options?.schemaUrl === undefined ? {} : { schemaUrl: options.schemaUrl };
+}
+
+class SondeTracer implements ApiTracer {
+  readonly #tracing: Tracing;
+  readonly #scope: InstrumentationScope;
+
+  constructor(tracing: Tracing, scope: InstrumentationScope) {
+    this.#tracing = tracing;
+    this.#scope = scope;
+  }
+
+  startSpan(name: string, options: SpanOptions = {}, context: Context = activeContext()): ApiSpan {
+    return this.#tracing.start(this.#scope, name, options, context);
+  }
+
+  startActiveSpan<F extends (span: ApiSpan) => unknown>(name: string, ...rest: unknown[]): ReturnType<F> {
+    const fn = rest.pop() as F;
+    const context = (rest[1] as Context | undefined) ?? activeContext();
+    const span = this.startSpan(name, (rest[0] as SpanOptions | undefined) ?? {}, context);
+    return runWith(context.setValue(SPAN_KEY, span), () => fn(span)) as ReturnType<F>;
+  }
+}
+

@@ -1,0 +1,444 @@
+// Express 4 and 5 over loopback: which route a request is counted under, which errors its span holds, and that the
+// application cannot tell that it is observed.
+import http from 'node:http';
+import { createRequire } from 'node:module';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { instrumentExpress } from '../../../src/instrument/express.ts';
+import { instrumentHttpServer } from '../../../src/instrument/http-server.ts';
+import type { Span } from '../../../src/trace/span.ts';
+import { Harness, RawConnection, request, Servers } from '../../helpers/harness.ts';
+
+const require = createRequire(import.meta.url);
+const requireFromExpress = createRequire(require.resolve('express'));
+
+// What the tests use of either version of Express, which brings no types of its own.
+type Request = http.IncomingMessage;
+type Response = http.ServerResponse & { status(code: number): Response };
+type NextFunction = (error?: unknown) => void;
+type Handler = (req: Request, res: Response, next: NextFunction) => unknown;
+type ErrorHandler = (error: unknown, req: Request, res: Response, next: NextFunction) => unknown;
+type Path = string | RegExp | readonly (string | RegExp)[];
+interface Router extends Handler {
+  use(...args: (Path | Handler | ErrorHandler | readonly Handler[])[]): this;
+  param(name: string, fn: (req: Request, res: Response, next: NextFunction, value: string, name: string) => unknown): this;
+  get(path: Path, ...handlers: Handler[]): this;
+  all(path: Path, ...handlers: Handler[]): this;
+  route(path: Path): { get(handler: Handler): { post(handler: Handler): unknown } };
+}
+interface Express extends Router {
+  set(name: string, value: unknown): void;
+}
+interface ExpressModule {
+  (): Express;
+  Router(options?: { mergeParams?: boolean }): Router;
+  static(root: string): Handler;
+}
+
+const harness = new Harness();
+const servers = new Servers();
+const stop = instrumentHttpServer(harness.requests, harness.guard);
+
+const express4 = require('express4') as ExpressModule;
+const express5 = require('express') as ExpressModule;
+instrumentExpress(express4, harness.requests, harness.guard);
+instrumentExpress(requireFromExpress('router'), harness.requests, harness.guard);
+
+afterAll(async () => {
+  await servers.close();
+  stop();
+});
+
+beforeEach(() => {
+  harness.spans.length = 0;
+});
+
+afterEach(() => {
+  expect(harness.lines).toEqual([]);
+  expect(harness.active()).toBe(0);
+});
+
+function exceptions(span: Span): unknown[] {
+  return span.events.filter(({ name }) => name === 'exception').map(({ attributes }) => attributes?.['exception.message']);
+}
+
+/** A server for the application that says nothing about its errors on stderr. */
+function quiet(app: Express): Express {
+  app.set('env', 'test');
+  return app;
+}
+
+const ok = (_req: Request, res: Response): void => void res.end('ok');
+const pass = (_req: Request, _res: Response, next: NextFunction): void => next();
+
+describe.each([
+  { version: 4, express: express4, star: '*', optional: '/opt/:id?', splat: '/files/*', splatTemplate: '/files/*' },
+  { version: 5, express: express5, star: '/{*all}', optional: '/opt{/:id}', splat: '/files/*path', splatTemplate: '/files/*path' },
+])('Express $version', ({ version, express, star, optional, splat, splatTemplate }) => {
+  async function serve(configure: (app: Express) => void): Promise<(path: string, method?: string) => Promise<{ route: unknown; status: number; span: Span }>> {
+    const app = quiet(express());
+    configure(app);
+    const url = await servers.listen(http.createServer(app));
+    return async (path, method = 'GET') => {
+      const { status } = await request(url + path, { method });
+      const [span] = await harness.take(1);
+      return { route: span!.attributes['http.route'], status, span: span! };
+    };
+  }
+
+  describe('names the route of', () => {
+    const router = (configure: (router: Router) => void): Router => {
+      const made = express.Router();
+      configure(made);
+      return made;
+    };
+
+    it.each<[what: string, configure: (app: Express) => void, path: string, route: string | undefined]>([
+      ['a literal path', (app) => app.get('/users', ok), '/users?page=2', '/users'],
+      ['the root path', (app) => app.get('/', ok), '/', '/'],
+      ['a path with a parameter', (app) => app.get('/users/:id', ok), '/users/42', '/users/:id'],
+      ['a path with two parameters in one segment', (app) => app.get('/flights/:from-:to', ok), '/flights/LAX-SFO', '/flights/:from-:to'],
+      ['an optional parameter that is there', (app) => app.get(optional, ok), '/opt/1', optional],
+      ['an optional parameter that is not there', (app) => app.get(optional, ok), '/opt', optional],
+      ['a wildcard', (app) => app.get(splat, ok), '/files/a/b/c', splatTemplate],
+      ['a catch-all', (app) => app.get(star, ok), '/any/thing', star],
+      ['a RegExp', (app) => app.get(/^\/item-(\d+)$/, ok), '/item-7', '/^\\/item-(\\d+)$/'],
+      ['a list of paths', (app) => app.get(['/a', '/b/:id'], ok), '/b/1', '/a,/b/:id'],
+      ['app.route()', (app) => app.route('/books/:id').get(ok).post(ok), '/books/1', '/books/:id'],
+      ['app.all()', (app) => app.all('/any/:id', ok), '/any/1', '/any/:id'],
+      ['a path asked for in other letters', (app) => app.get('/Users/:id', ok), '/uSERS/1', '/Users/:id'],
+      ['a path asked for with a slash at its end', (app) => app.get('/users', ok), '/users/', '/users'],
+      ['a router at a literal path', (app) => app.use('/api', router((r) => r.get('/users/:id', ok))), '/api/users/1', '/api/users/:id'],
+      ['the root of a router', (app) => app.use('/api', router((r) => r.get('/', ok))), '/api', '/api'],
+      ['the root of a router, asked for with a slash', (app) => app.use('/api', router((r) => r.get('/', ok))), '/api/', '/api'],
+      ['a router without a path', (app) => app.use(router((r) => r.get('/users/:id', ok))), '/users/1', '/users/:id'],
+      ['a router at /', (app) => app.use('/', router((r) => r.get('/users/:id', ok))), '/users/1', '/users/:id'],
+      ['a router at a path that ends in a slash', (app) => app.use('/api/', router((r) => r.get('/users', ok))), '/api/users', '/api/users'],
+      ['a router at a path asked for in other letters', (app) => app.use('/api', router((r) => r.get('/users', ok))), '/API/users', '/api/users'],
+      ['a router behind middleware at the same path', (app) => app.use('/api', pass, [pass, router((r) => r.get('/users', ok))]), '/api/users', '/api/users'],
+      ['a router at one of two literal paths', (app) => app.use(['/a', '/b'], router((r) => r.get('/x', ok))), '/B/x', '/b/x'],
+      ['a router at a list with a parameter', (app) => app.use(['/a', '/b/:id'], router((r) => r.get('/x', ok))), '/b/7/x', '/a,/b/:id/x'],
+      ['a router at a RegExp', (app) => app.use(/\/v\d+/, router((r) => r.get('/users', ok))), '/v12/users', '/\\/v\\d+//users'],
+      ['a router at a parameter', (app) => app.use('/:tenant', router((r) => r.get('/users/:id', ok))), '/acme/users/1', '/:tenant/users/:id'],
+      ['a router at a parameter that equals a mount path', (app) => app.use('/:tenant', router((r) => r.get('/x', ok))), '/acme/x', '/:tenant/x'],
+      [
+        'three routers below one another',
+        (app) => app.use('/api', router((a) => a.use('/v1', router((b) => b.use('/users', router((c) => c.get('/:id', ok))))))),
+        '/api/v1/users/42',
+        '/api/v1/users/:id',
+      ],
+      [
+        'a parameter below a literal mount',
+        (app) => app.use('/api', router((a) => a.use('/:tenant', router((b) => b.get('/users/:id', ok))))),
+        '/api/acme/users/1',
+        '/api/:tenant/users/:id',
+      ],
+      [
+        'literal and parameter mounts in turn',
+        (app) => app.use('/:a', router((r) => r.use('/lit', router((s) => s.use('/:b', router((t) => t.get('/end', ok))))))),
+        '/1/lit/2/end',
+        '/:a/lit/:b/end',
+      ],
+      [
+        'a literal mount after middleware at a parameter has passed',
+        (app) => {
+          app.use('/:tenant', pass);
+          app.use('/admin', router((r) => r.get('/users', ok)));
+        },
+        '/admin/users',
+        '/admin/users',
+      ],
+      [
+        'a parameter mount after another one has passed',
+        (app) => {
+          app.use('/:a', router((r) => r.get('/never', ok)));
+          app.use('/:b', router((r) => r.get('/x', ok)));
+        },
+        '/1/x',
+        '/:b/x',
+      ],
+      [
+        'a root route after a catch-all middleware',
+        (app) => {
+          app.use(star, pass);
+          app.use('/api', router((r) => r.get('/', ok)));
+        },
+        '/api',
+        '/api',
+      ],
+      [
+        'a router mounted a second time',
+        (app) => {
+          const shared = router((r) => r.get('/x/:id', ok));
+          app.use('/one', shared);
+          app.use('/two/:id', shared);
+        },
+        '/two/5/x/1',
+        '/two/:id/x/:id',
+      ],
+      [
+        'a mounted application',
+        (app) => {
+          const sub = express();
+          sub.get('/users/:id', ok);
+          app.use('/sub', sub);
+        },
+        '/sub/users/1',
+        '/sub/users/:id',
+      ],
+      [
+        'an application mounted at a parameter in a router',
+        (app) => {
+          const sub = express();
+          sub.use('/deep', router((r) => r.get('/:id', ok)));
+          app.use('/api', router((r) => r.use('/:tenant', sub)));
+        },
+        '/api/acme/deep/1',
+        '/api/:tenant/deep/:id',
+      ],
+      [
+        'a router that middleware calls by hand',
+        (app) => {
+          const inner = router((r) => r.get('/users/:id', ok));
+          app.use('/api', (req, res, next) => inner(req, res, next));
+        },
+        '/api/users/1',
+        '/api/users/:id',
+      ],
+      [
+        "the next route after next('route')",
+        (app) => {
+          app.get('/users/:id', (_req, _res, next) => next('route'));
+          app.get('/users/:name', ok);
+        },
+        '/users/1',
+        '/users/:name',
+      ],
+      [
+        "the next router after next('router')",
+        (app) => {
+          app.use('/a', router((r) => r.get('/:id', (_req, _res, next) => next('router'))));
+          app.get('/a/:other', ok);
+        },
+        '/a/1',
+        '/a/:other',
+      ],
+      [
+        'the route that answers after others have passed',
+        (app) => {
+          app.all(star, pass);
+          app.get('/users/:id', pass);
+          app.get('/users/:user', ok);
+        },
+        '/users/1',
+        '/users/:user',
+      ],
+    ])('%s', async (_what, configure, path, route) => {
+      const get = await serve(configure);
+      expect(await get(path)).toMatchObject({ route, status: 200 });
+    });
+
+    it('a request for HEAD and OPTIONS', async () => {
+      const get = await serve((app) => app.get('/users/:id', ok));
+      expect(await get('/users/1', 'HEAD')).toMatchObject({ route: '/users/:id', status: 200 });
+      // Express answers OPTIONS itself, no route is dispatched.
+      expect(await get('/users/1', 'OPTIONS')).toMatchObject({ route: undefined, status: 200 });
+    });
+
+    it('concurrent requests in one mounted router, whatever their parameters', async () => {
+      const app = quiet(express());
+      const r = express.Router();
+      r.param('id', (_req, _res, next) => setImmediate(next));
+      r.use('/:id', express.Router().get('/x', (_req, res) => void setImmediate(() => res.end())));
+      app.use('/api', r);
+      const url = await servers.listen(http.createServer(app));
+      await Promise.all(['1', '22', '333', '4444'].map((id) => request(`${url}/api/${id}/x`)));
+      const spans = await harness.take(4);
+      expect(spans.map((span) => span.attributes['http.route'])).toEqual(Array(4).fill('/api/:id/x'));
+    });
+  });
+
+  describe('names no route for', () => {
+    it.each<[what: string, configure: (app: Express) => void, path: string]>([
+      ['a path that nothing matches', (app) => app.get('/users/:id', ok), '/nope/1'],
+      ['routes that all pass', (app) => app.get('/users/:id', pass), '/users/1'],
+      ['a route that passes after a parameter callback', (app) => app.param('id', (_req, _res, next) => next()).get('/users/:id', pass), '/users/1'],
+      ['a parameter callback that passes by next(route)', (app) => app.param('id', (_req, _res, next) => next('route')).get('/users/:id', ok), '/users/1'],
+      ['a mounted router in which nothing matches', (app) => app.use('/:tenant', express.Router().get('/x', ok)), '/acme/nope'],
+      ['a static file', (app) => app.use('/static', express.static(import.meta.dirname)), '/static/nope.txt'],
+    ])('%s', async (_what, configure, path) => {
+      const get = await serve(configure);
+      expect(await get(path)).toMatchObject({ route: undefined, status: 404 });
+    });
+
+    it('a static file that is there', async () => {
+      const get = await serve((app) => app.use('/static', express.static(import.meta.dirname)));
+      expect(await get('/static/express.test.ts')).toMatchObject({ route: undefined, status: 200 });
+    });
+  });
+
+  describe('records the error of', () => {
+    class Broken extends Error {}
+    const broken = (): never => {
+      throw new Broken('it broke');
+    };
+    const answer418 = (_error: unknown, _req: Request, res: Response, _next: NextFunction): void => void res.status(418).end();
+
+    it.each<[what: string, configure: (app: Express) => void, route: string | undefined]>([
+      ['a handler that throws', (app) => app.get('/x/:id', broken), '/x/:id'],
+      ['a handler that calls next(error)', (app) => app.get('/x/:id', (_req, _res, next) => next(new Broken('it broke'))), '/x/:id'],
+      ['a handler that throws in a nested router', (app) => app.use('/x', express.Router().get('/:id', broken)), '/x/:id'],
+      [
+        'a parameter callback that calls next(error)',
+        (app) => app.param('id', (_req, _res, next) => next(new Broken('it broke'))).get('/x/:id', ok),
+        '/x/:id',
+      ],
+      ['a parameter callback that throws', (app) => app.param('id', broken).get('/x/:id', ok), '/x/:id'],
+      ['middleware that throws before an error handler', (app) => app.use(broken).use((e: unknown, _q: Request, _s: Response, next: NextFunction) => next(e)), undefined],
+      ['middleware that throws with no error handler', (app) => app.use(broken), undefined],
+    ])('%s, once', async (_what, configure, route) => {
+      const get = await serve((app) => {
+        configure(app);
+        app.use(pass);
+        app.use(pass);
+      });
+      const { span, ...rest } = await get('/x/1');
+      expect(rest).toEqual({ route, status: 500 });
+      expect(exceptions(span)).toEqual(['it broke']);
+      expect(span.status.code).toBe(2);
+      expect(span.attributes['error.type']).toBe('Broken');
+    });
+
+    it('a handler whose error handler passes it to another', async () => {
+      const get = await serve((app) => {
+        app.get('/x/:id', broken);
+        app.use((error: unknown, _req: Request, _res: Response, next: NextFunction) => next(error));
+        app.use((_error: unknown, _req: Request, res: Response, _next: NextFunction) => void res.status(503).end());
+      });
+      const { span, route, status } = await get('/x/1');
+      expect({ route, status, exceptions: exceptions(span), type: span.attributes['error.type'] }).toEqual({
+        route: '/x/:id',
+        status: 503,
+        exceptions: ['it broke'],
+        type: 'Broken',
+      });
+    });
+
+    it('a handler that an error handler answers with less than 500, without failing the request', async () => {
+      const get = await serve((app) => void app.get('/x/:id', broken).use(answer418));
+      const { span, status } = await get('/x/1');
+      expect(status).toBe(418);
+      expect(exceptions(span)).toEqual(['it broke']);
+      expect(span.status.code).toBe(0);
+      expect(span.attributes).not.toHaveProperty('error.type');
+    });
+
+    it('a second, different error of one request too', async () => {
+      const get = await serve((app) => {
+        app.get('/x/:id', broken);
+        app.use((_error: unknown, _req: Request, _res: Response, next: NextFunction) => next(new Broken('handler broke')));
+        app.use(answer418);
+      });
+      expect(exceptions((await get('/x/1')).span)).toEqual(['it broke', 'handler broke']);
+    });
+
+    it('a string passed to next', async () => {
+      const get = await serve((app) => app.get('/x/:id', (_req, _res, next) => next('just text')));
+      const { span } = await get('/x/1');
+      expect(exceptions(span)).toEqual(['just text']);
+      expect(span.attributes['error.type']).toBe('_OTHER');
+    });
+
+    it('a path that cannot be decoded, as the 400 it is', async () => {
+      const get = await serve((app) => app.get('/x/:id', ok));
+      const { status, span } = await get('/x/%zz');
+      expect(status).toBe(400);
+      expect(span.status.code).toBe(0);
+    });
+  });
+
+  it('names the route of a parameter callback that answers itself', async () => {
+    const get = await serve((app) => app.param('id', (_req, res) => void res.status(403).end()).get('/users/:id', ok));
+    expect(await get('/users/1')).toMatchObject({ route: '/users/:id', status: 403 });
+  });
+
+  it('names the route of a request that the client aborts', async () => {
+    const app = quiet(express());
+    const entered = new Promise<void>((resolve) => app.get('/slow/:id', () => resolve()));
+    const connection = await RawConnection.open(await servers.listen(http.createServer(app)));
+    connection.write('GET /slow/1 HTTP/1.1\r\nHost: x\r\n\r\n');
+    await entered;
+    connection.socket.destroy();
+    const [span] = await harness.take(1);
+    expect(span!.attributes).toMatchObject({ 'http.route': '/slow/:id', 'error.type': 'aborted' });
+  });
+
+  describe('leaves the application as it is:', () => {
+    it('a mounted router is still what its layer holds', () => {
+      const app = express();
+      const router = express.Router().get('/x', ok);
+      const handler = (_req: Request, _res: Response, next: NextFunction): void => next();
+      app.use('/:tenant', router);
+      app.use('/lit', router);
+      app.use('/:a', handler);
+      const { stack } = ((app as unknown as { router?: { stack: { handle: unknown }[] } })[version === 4 ? ('_router' as 'router') : 'router'])!;
+      const own = stack.slice(-3).map(({ handle }) => handle);
+      expect(own).toEqual([router, router, handler]);
+      expect((own[0] as { stack: unknown[] }).stack).toHaveLength(1);
+    });
+
+    it('layers have no property that can be listed besides their own', () => {
+      const app = express();
+      app.use('/:tenant', express.Router());
+      const { stack } = ((app as unknown as { router?: { stack: object[] } })[version === 4 ? ('_router' as 'router') : 'router'])!;
+      const plain = Object.keys(Reflect.construct(stack.at(-1)!.constructor, ['/x', {}, ok]) as object);
+      expect(Object.keys(stack.at(-1)!).filter((key) => key !== 'route')).toEqual(plain.filter((key) => key !== 'route'));
+    });
+
+    it('param callbacks get all of their arguments', async () => {
+      let seen: unknown[] = [];
+      const get = await serve((app) => {
+        app.param('id', (_req, _res, next, ...rest) => {
+          seen = rest;
+          next();
+        });
+        app.get('/users/:id', ok);
+      });
+      await get('/users/42');
+      expect(seen).toEqual(['42', 'id']);
+    });
+
+    it('bad arguments throw what Express throws', () => {
+      const app = express();
+      expect(() => app.use()).toThrow(TypeError);
+      expect(() => app.use('/x', 'no function' as never)).toThrow(TypeError);
+      expect(() => express.Router().use('/x')).toThrow(TypeError);
+      expect(() => express.Router().param('id', undefined as never)).toThrow();
+    });
+
+    it('methods keep their names and their number of parameters', () => {
+      const prototype = (version === 4 ? express.Router : Object.getPrototypeOf(express.Router())) as unknown as Record<string, Function>;
+      expect([prototype['use']!.name, prototype['use']!.length]).toEqual(['use', 1]);
+      expect([prototype['param']!.name, prototype['param']!.length]).toEqual(['param', 2]);
+    });
+  });
+});
+
+describe('Express 5', () => {
+  it('records the error of a handler that rejects', async () => {
+    const app = quiet(express5());
+    app.get('/x/:id', async () => Promise.reject(new RangeError('it broke')));
+    const { status } = await request(`${await servers.listen(http.createServer(app))}/x/1`);
+    const [span] = await harness.take(1);
+    expect({ status, exceptions: exceptions(span!), attributes: span!.attributes }).toMatchObject({
+      status: 500,
+      exceptions: ['it broke'],
+      attributes: { 'http.route': '/x/:id', 'error.type': 'RangeError' },
+    });
+  });
+});
+
+describe('an Express that is not one', () => {
+  it('is refused with a sentence', () => {
+    expect(() => instrumentExpress({}, harness.requests, harness.guard)).toThrow(/routes are not named/);
+  });
+});

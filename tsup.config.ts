@@ -1,0 +1,36 @@
+// One CommonJS build with splitting: Sonde is all state, and a second copy of it (an unsplit entry, an ES-module
+// build) would be a second Sonde in the same process. The ES-module faces re-export the one build by name.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { defineConfig } from 'tsup';
+
+const ENTRIES = ['index', 'register', 'express', 'fastify'];
+const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+
+function writeFaces(): void {
+  const require = createRequire(`${process.cwd()}/dist/`);
+  for (const entry of ENTRIES) {
+    // Loading register would start Sonde in the build; it exports nothing.
+    const names = entry === 'register' ? [] : Object.keys(require(`./${entry}.js`) as object);
+    const face = names.length === 0 ? `import './${entry}.js';\n` : `import face from './${entry}.js';\nexport const { ${names.join(', ')} } = face;\n`;
+    writeFileSync(`dist/${entry}.mjs`, face);
+    writeFileSync(`dist/${entry}.d.mts`, entry === 'register' ? 'export {};\n' : `export * from './${entry}.js';\n`);
+  }
+}
+
+export default defineConfig({
+  entry: ENTRIES.map((name) => `src/${name}.ts`),
+  format: ['cjs'],
+  splitting: true,
+  // Rollup writes the CommonJS: tsup's own way to split it (sucrase) turns `?.` and class fields into helper calls.
+  treeshake: true,
+  target: 'node20',
+  platform: 'node',
+  clean: true,
+  dts: false,
+  minifySyntax: true,
+  external: ['@opentelemetry/api', '@datadog/pprof', 'pprof-format'],
+  noExternal: [/^@opentelemetry\/(?!api$)/],
+  define: { SONDE_VERSION: JSON.stringify(version) },
+  onSuccess: () => Promise.resolve(writeFaces()),
+});
