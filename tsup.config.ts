@@ -5,6 +5,8 @@ import { createRequire } from 'node:module';
 import { defineConfig } from 'tsup';
 
 const ENTRIES = ['index', 'register', 'express', 'fastify'];
+/** Loaded by `require` while the application waits, so that the bundler must leave them in files of their own. */
+const LAZY = ['otel-metrics-sdk'];
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 
 function writeFaces(): void {
@@ -19,7 +21,7 @@ function writeFaces(): void {
 }
 
 export default defineConfig({
-  entry: ENTRIES.map((name) => `src/${name}.ts`),
+  entry: [...ENTRIES.map((name) => `src/${name}.ts`), ...LAZY.map((name) => `src/${name}.ts`)],
   format: ['cjs'],
   splitting: true,
   // Rollup writes the CommonJS: tsup's own way to split it (sucrase) turns `?.` and class fields into helper calls.
@@ -29,7 +31,7 @@ export default defineConfig({
   clean: true,
   dts: false,
   minifySyntax: true,
-  external: ['@opentelemetry/api', '@datadog/pprof', 'pprof-format'],
+  external: ['@opentelemetry/api', '@datadog/pprof', ...LAZY.map((name) => `./${name}.js`)],
   noExternal: [/^@opentelemetry\/(?!api$)/],
   define: { SONDE_VERSION: JSON.stringify(version) },
   onSuccess: () => Promise.resolve(writeFaces()),

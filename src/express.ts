@@ -21,7 +21,9 @@ const PREFIX_DEFAULT = '/sonde';
  * when the preload did not. Requests for anything else are passed on. The requests it answers are not counted as the
  * application's. Who may read what follows the address that the application's server listens on.
  */
-export function sonde(options: SondeExpressOptions = {}): (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void {
+export function sonde(
+  options: SondeExpressOptions = {},
+): (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void {
   const { endpoints } = startRuntime();
   const given = options.prefix === undefined ? undefined : normalised(options.prefix);
   return (req: MountedRequest, res, next) => {

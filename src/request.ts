@@ -36,6 +36,9 @@ const RECORD: unique symbol = Symbol('sonde.record');
 /** The error a response's span has noted last: on its way through a framework it passes several who report it. */
 const NOTED: unique symbol = Symbol('sonde.noted-error');
 
+/** On a connection: its pipelined responses that wait, or have waited, for another to be sent. */
+const WAITING: unique symbol = Symbol('sonde.waiting');
+
 /** Longest route template kept; what is longer is a generated pattern nobody reads. */
 const ROUTE_LENGTH_MAX = 256;
 
@@ -56,6 +59,9 @@ export interface RequestsDeps {
 
 type RecordedResponse = ServerResponse & { [RECORD]?: Span | undefined; [NOTED]?: unknown; req: IncomingMessage };
 
+/** `_httpMessage` is the response that Node is sending on the connection, null for none. */
+type PipelinedSocket = IncomingMessage['socket'] & { [WAITING]?: Set<ServerResponse>; readonly _httpMessage?: ServerResponse | null };
+
 /** Cells of one route, by method, status, scheme and version in one number. */
 type RouteCells = Map<number, HistogramCell>;
 
@@ -71,6 +77,7 @@ export class ServerRequests {
   readonly #methodIndex: ReadonlyMap<string, number>;
   readonly #headers: IncomingHeaders = { traceparent: undefined, tracestate: undefined, baggage: undefined };
   readonly #onClose: (this: ServerResponse) => void;
+  readonly #onConnectionClose: (this: PipelinedSocket) => void;
 
   constructor(options: RequestsOptions, deps: RequestsDeps) {
     this.#clock = deps.clock;
@@ -100,6 +107,9 @@ export class ServerRequests {
     this.#onClose = function onClose(this: ServerResponse): void {
       end(this);
     };
+    this.#onConnectionClose = function onConnectionClose(this: PipelinedSocket): void {
+      for (const res of this[WAITING] ?? []) end(res as RecordedResponse);
+    };
   }
 
   /** Starts the record of a request and makes it active for everything the application does about it. */
@@ -113,6 +123,8 @@ export class ServerRequests {
     this.#activeCell(span, req).value += 1;
     (res as RecordedResponse)[RECORD] = span;
     res.on('close', this.#onClose);
+    const socket = req.socket as PipelinedSocket;
+    if (socket._httpMessage) this.#wait(socket, res);
     // Always, sampled or not: on Node 20 a keep-alive connection would otherwise show the previous request's store.
     enter(span);
   }
@@ -142,6 +154,7 @@ export class ServerRequests {
     const { [RECORD]: span, req } = res as RecordedResponse;
     if (span === undefined) return;
     (res as RecordedResponse)[RECORD] = undefined;
+    (req.socket as PipelinedSocket)[WAITING]?.delete(res);
     this.#activeCell(span, req).value -= 1;
     span.release();
   }
@@ -151,6 +164,7 @@ export class ServerRequests {
     const { [RECORD]: span, req } = res as RecordedResponse;
     if (span === undefined) return;
     (res as RecordedResponse)[RECORD] = undefined;
+    (req.socket as PipelinedSocket)[WAITING]?.delete(res);
     this.#activeCell(span, req).value -= 1;
     const now = this.#clock.monotonicMillis();
     // Nothing was sent before the client went away: 200 is only what the status would have been.
@@ -179,6 +193,15 @@ export class ServerRequests {
   /** Label sets that found a metric full. */
   get overflowed(): number {
     return this.#durations.overflowed + this.#active.overflowed;
+  }
+
+  /** When a connection goes, Node closes the response it is sending and forgets those that were queued behind it. */
+  #wait(socket: PipelinedSocket, res: ServerResponse): void {
+    if (socket[WAITING] === undefined) {
+      socket[WAITING] = new Set();
+      socket.once('close', this.#onConnectionClose);
+    }
+    socket[WAITING].add(res);
   }
 
   /** The three headers that carry a trace, from the raw list: `req.headers` builds an object that a handler may never ask for. */

@@ -4,7 +4,7 @@
 import type { Span as ApiSpan } from '@opentelemetry/api';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { ClientRequests } from './client-request.ts';
-import { processEnvironment, readConfig, type Config } from './config.ts';
+import { processEnvironment, readConfig, type Config, type OtlpConfig } from './config.ts';
 import { SystemClock } from './core/clock.ts';
 import { activeContext, activeIds, runSuppressed, runWith, SPAN_KEY } from './core/context.ts';
 import { StderrDiag, type Diag } from './core/diag.ts';
@@ -28,7 +28,7 @@ import { correlateBunyan } from './logs/bunyan.ts';
 import { ConsoleCorrelation } from './logs/console.ts';
 import { correlatePino } from './logs/pino.ts';
 import { correlateWinston } from './logs/winston.ts';
-import { OtelMetricsBridge } from './metrics/bridges/otel.ts';
+import { OtelMetricsBridge, type MetricsSdk } from './metrics/bridges/otel.ts';
 import { PromClientBridge, type PromClientExports } from './metrics/bridges/prom-client.ts';
 import { LegacyMetrics } from './metrics/legacy.ts';
 import { ProcessMetrics } from './metrics/process.ts';
@@ -142,7 +142,7 @@ export class SondeRuntime implements Sonde {
     this.#clients = new ClientRequests({ clock, tracing: this.#tracing, describer: describeClient({ knownMethods }), knownMethods, seriesLimit });
     this.#runtime = new RuntimeMetrics(guard);
     this.#process = new ProcessMetrics({ guard, clock });
-    this.#otelMetrics = new OtelMetricsBridge(guard);
+    this.#otelMetrics = new OtelMetricsBridge(guard, () => require('./otel-metrics-sdk.js') as MetricsSdk);
     this.#promClient = new PromClientBridge(guard);
     this.metrics = this.#registry();
     if (config.profiling || config.leaks) this.profile = new ProfileEngine({ guard, diag, clock, cpu: config.profiling, heap: true });
@@ -157,7 +157,7 @@ export class SondeRuntime implements Sonde {
   /** Begins to see requests, spans and log lines. Light: this is what the application's start-up pays for. */
   observe(): void {
     const { guard } = { guard: this.#guard };
-    const { logs, otlpTraces, otlpMetrics, traces, batch } = this.#config;
+    const { logs, metrics, traces, otlpTraces, otlpMetrics, batch } = this.#config;
     const modules = new ModuleHooks(guard, this.#diag);
     const onExpress = (exports: unknown): void => instrumentExpress(exports, this.#requests, guard);
     // Express 5 routes by the router package, Express 4 by its own.
@@ -190,6 +190,7 @@ export class SondeRuntime implements Sonde {
       this.#traceExporter = exporter;
       this.#tracing.push = (span) => exporter.enqueue(span as ReadableSpan);
     }
+    if (metrics && otlpMetrics !== undefined) this.#metricsExporter = this.#createMetricsExporter(otlpMetrics);
     if (otlpTraces !== undefined || otlpMetrics !== undefined) this.#stops.push(onExit((timeoutMillis) => this.flush(timeoutMillis), guard));
   }
 
@@ -201,7 +202,7 @@ export class SondeRuntime implements Sonde {
     runSuppressed(() => {
       this.#runtime.start();
       this.#process.start();
-      this.#startPush();
+      this.#metricsExporter?.start();
       // The application is in the middle of its own start; opening a port and 60 to 135 ms of native profiler can wait.
       this.#guard.after('serve', 0, () => void this.#guard.runAsync('serve', () => this.#listen()));
     });
@@ -238,7 +239,6 @@ export class SondeRuntime implements Sonde {
 
   async shutdown(timeoutMillis = 5000): Promise<void> {
     if (globals[RUNNING] === this) globals[RUNNING] = undefined;
-    await this.flush(timeoutMillis);
     for (const stop of this.#stops.splice(0)) this.#guard.run('shutdown', stop);
     this.#tracing.push = undefined;
     await this.#guard.runAsync('shutdown', async () => {
@@ -335,14 +335,18 @@ export class SondeRuntime implements Sonde {
     return `sonde ${VERSION} ${String(this.#resource.attributes['service.name'])}`;
   }
 
-  #startPush(): void {
-    const { otlpMetrics, metricExportIntervalMillis } = this.#config;
-    if (!this.#config.metrics || otlpMetrics === undefined) return;
-    this.#metricsExporter = new OtlpMetricsExporter(
-      { ...otlpMetrics, intervalMillis: metricExportIntervalMillis },
-      { guard: this.#guard, diag: this.#diag, clock: this.#clock, registry: this.metrics, resource: this.#resource, scope: { name: 'sonde', version: VERSION } },
+  #createMetricsExporter(options: OtlpConfig): OtlpMetricsExporter {
+    return new OtlpMetricsExporter(
+      { ...options, intervalMillis: this.#config.metricExportIntervalMillis },
+      {
+        guard: this.#guard,
+        diag: this.#diag,
+        clock: this.#clock,
+        registry: this.metrics,
+        resource: this.#resource,
+        scope: { name: 'sonde', version: VERSION },
+      },
     );
-    this.#metricsExporter.start();
   }
 
   async #listen(): Promise<void> {

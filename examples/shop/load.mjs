@@ -4,7 +4,7 @@ import http from 'node:http';
 
 const TICK_MILLIS = 20;
 /** More than are ever in flight while the shop is healthy; beyond it a request is skipped and counted. */
-const IN_FLIGHT_MAX = 100;
+const IN_FLIGHT_MAX = 200;
 const REQUEST_TIMEOUT_MILLIS = 10_000;
 /** After a pause of this process no more than so much of the missed load is made up for. */
 const CATCH_UP_SECONDS_MAX = 0.2;

@@ -43,7 +43,7 @@ function leakLines(services) {
   return services.flatMap(({ name, leaks }) => {
     if (leaks.findings.length === 0) return [`  ${name}  ${leaks.level}`];
     return leaks.findings.map(({ level, kind, site, grownBytes, bytesPerHour }) => {
-      const growth = `${megabytes(grownBytes)} so far, ${megabytes(bytesPerHour)} an hour`;
+      const growth = `${megabytes(grownBytes)} so far, ${megabytes(bytesPerHour / 60)} a minute`;
       return `  ${name}  ${level} of ${kind} in ${siteText(site.function, site)}: ${growth}`;
     });
   });
@@ -56,13 +56,13 @@ function traceLines(trace) {
     return `  ${name.padEnd(80)}${millis(span.durationMillis / 1000).padStart(11)}`;
   });
   const hidden = trace.spans.length - spans.length;
-  return [
-    `trace  ${trace.traceId}`,
-    ...spans,
-    ...(hidden > 0 ? [`  and ${hidden} more`] : []),
-    ...trace.logs.map(({ service, line }) => `  log of ${service}  ${line}`),
-    '',
-  ];
+  return [`trace  ${trace.traceId}`, ...spans, ...(hidden > 0 ? [`  and ${hidden} more`] : []), ...trace.logs.map(logLine), ''];
+}
+
+/** What matters of a JSON log line: pino calls its text `msg`, the others `message`. */
+function logLine({ service, line }) {
+  const { msg, message = msg, trace_id: traceId, span_id: spanId } = JSON.parse(line);
+  return `  log of ${service}  "${message}" trace_id=${traceId} span_id=${spanId}`;
 }
 
 function siteText(functionName, { file, line }) {

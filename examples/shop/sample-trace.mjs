@@ -25,10 +25,10 @@ export function chooseTrace(services) {
   return { traceId, spans: asTree(parts), logs: linesWith(traceId, services) };
 }
 
-/** The last line of each service that carries the trace id. */
+/** The last JSON line of each service that carries the trace id. */
 function linesWith(traceId, services) {
   return services.flatMap(({ name, output }) => {
-    const line = output.findLast((text) => text.includes(traceId));
+    const line = output.findLast((text) => text.startsWith('{') && text.includes(traceId));
     return line === undefined ? [] : [{ service: name, line }];
   });
 }

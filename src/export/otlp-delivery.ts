@@ -22,7 +22,7 @@ const PAUSE_MAX_MILLIS = 300_000;
 const FOREIGN_TEXT_MAX = 200;
 
 /** The signals that are exported. */
-export type OtlpSignal = 'traces' | 'metrics';
+type OtlpSignal = 'traces' | 'metrics';
 
 /** What every exporter is handed. */
 export interface OtlpDeps {
@@ -78,6 +78,7 @@ export class OtlpDelivery<T> {
   readonly #part: string;
   readonly #dropped = new Map<string, number>();
   #exported = 0;
+  #connecting: Promise<Client<T>> | undefined;
   #client: Client<T> | undefined;
   #running: Promise<void> | undefined;
   #pending: Pending | undefined;
@@ -174,15 +175,17 @@ export class OtlpDelivery<T> {
     this.#pending = undefined;
   }
 
-  async #connect(): Promise<Client<T>> {
-    if (this.#client === undefined) {
-      const [{ OtlpTransport }, codec] = await Promise.all([import('./otlp-transport.ts'), this.#source.codec()]);
-      const { clock, guard } = this.#deps;
-      const nowEpochMillis = (): number => clock.epochMillis(clock.monotonicMillis());
-      const transport = new OtlpTransport(this.#options, codec.contentType, { guard, part: this.#part, nowEpochMillis });
-      transport.hold(this.#holders > 0);
-      this.#client = { codec, transport };
-    }
+  #connect(): Promise<Client<T>> {
+    return (this.#connecting ??= this.#load());
+  }
+
+  async #load(): Promise<Client<T>> {
+    const [{ OtlpTransport }, codec] = await Promise.all([import('./otlp-transport.ts'), this.#source.codec()]);
+    const { clock, guard } = this.#deps;
+    const nowEpochMillis = (): number => clock.epochMillis(clock.monotonicMillis());
+    const transport = new OtlpTransport(this.#options, codec.contentType, { guard, part: this.#part, nowEpochMillis });
+    transport.hold(this.#holders > 0);
+    this.#client = { codec, transport };
     return this.#client;
   }
 

@@ -8,7 +8,7 @@ import type { HeapSamples } from '../core/heap-samples.ts';
 import type { LeakFinding, LeakVerdict, Observation } from './findings.ts';
 import { Findings } from './findings.ts';
 import { AGE_GROUPS, GrowthWindow } from './growth-window.ts';
-import type { Ownership } from './sites.ts';
+import type { Ownership } from './call-tree.ts';
 import { SiteIndex } from './sites.ts';
 import type { TrendPoint } from './trend.ts';
 import { isRising, slopeBytesPerSecond } from './trend.ts';
@@ -137,13 +137,13 @@ export class LeakDetector {
     const observations = new Map<string, Observation>();
     for (const window of this.#windows) {
       for (const seen of this.#judge(window, profile)) {
-        if (!observations.has(seen.key)) observations.set(seen.key, seen);
+        if (!observations.get(seen.key)?.heapRises) observations.set(seen.key, seen);
       }
     }
     for (const finding of this.#findings.update([...observations.values()], this.#epoch)) this.#options.onVerdict(finding);
   }
 
-  /** The sites that grew over one window, none while it is not full or the live heap does not rise with them. */
+  /** The sites that grew over one window, none while it is not full. */
   #judge(window: GrowthWindow, profile: HeapSamples): Observation[] {
     const { clock, settings } = this.#options;
     const { start } = window;
@@ -152,11 +152,11 @@ export class LeakDetector {
     const points = this.#trendPoints(start.monotonicMillis);
     const slope = slopeBytesPerSecond(points);
     // A first collection says nothing against a leak; its survivors are judged by age and growth all the same.
-    const rises = points.length < 2 || (isRising(points) && slope * seconds >= settings.minGrowthBytes);
-    if (!rises) return [];
+    const heapRises = points.length < 2 || (isRising(points) && slope * seconds >= settings.minGrowthBytes);
     const index = new SiteIndex(profile, window.boundaries, this.#ownership());
     return index.growing(start.liveBytes, settings.minGrowthBytes).map((growth) => ({
       ...growth,
+      heapRises,
       bytesPerHour: (growth.grownBytes / seconds) * 3600,
       sinceEpochMillis: clock.epochMillis(start.monotonicMillis),
       secondsToHeapLimit: this.#secondsToHeapLimit(points.length < 2 ? growth.grownBytes / seconds : slope),

@@ -1,6 +1,7 @@
 // From evaluations to verdicts: a site that grows in two evaluations far enough apart is a leak, one that no longer
 // does in two is gone. Pure but for what it remembers; told by the detector, read by /debug/leaks and the metrics.
-import type { Growth, Site } from './sites.ts';
+import type { Site } from './call-tree.ts';
+import type { Growth } from './sites.ts';
 
 /** `watching` nothing found, `suspect` seen once, `leak` confirmed, `gone` a leak that has stopped growing. */
 export type LeakLevel = 'watching' | 'suspect' | 'leak' | 'gone';
@@ -29,6 +30,8 @@ export interface LeakVerdict {
 
 /** One site's growth as one evaluation saw it. */
 export interface Observation extends Growth {
+  /** Whether the live heap as a whole rose as well; without that nothing new is suspected, but nothing cleared. */
+  readonly heapRises: boolean;
   readonly bytesPerHour: number;
   readonly sinceEpochMillis: number;
   readonly secondsToHeapLimit: number | null;
@@ -84,6 +87,10 @@ export class Findings {
 
   #hit(observation: Observation, epoch: number): LeakFinding | undefined {
     const known = this.#tracked.get(observation.key);
+    if (!observation.heapRises) {
+      if (known !== undefined) known.misses = 0;
+      return undefined;
+    }
     // One that was gone starts anew: it has to be confirmed again.
     const fresh = known === undefined || known.finding.level === 'gone';
     if (known === undefined && !this.#makeRoom()) return undefined;

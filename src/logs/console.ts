@@ -59,9 +59,7 @@ export class ConsoleCorrelation {
     const target = this.#console;
     const original: Method = target[name];
     let active = true;
-    const correlated = this.#guard.wrap('logs.console', (args: unknown[]) =>
-      active ? this.#correlate(args) : undefined,
-    );
+    const correlated = this.#guard.wrap('logs.console', (args: unknown[]) => (active ? this.#correlate(args) : undefined));
     const wrapper = function (this: unknown, ...args: unknown[]): void {
       return Reflect.apply(original, this, correlated(args) ?? args);
     };

@@ -97,7 +97,9 @@ export class Access {
   #hasCookie(header: string | undefined): boolean {
     if (this.#token === undefined || header === undefined) return false;
     const pairs = header.split(';').map((pair) => pair.trim());
-    return pairs.some((pair) => pair.startsWith(`${COOKIE}=`) && timingSafeEqual(sha256(pair.slice(COOKIE.length + 1)), sha256(this.#cookie)));
+    return pairs.some(
+      (pair) => pair.startsWith(`${COOKIE}=`) && timingSafeEqual(sha256(pair.slice(COOKIE.length + 1)), sha256(this.#cookie)),
+    );
   }
 
   #setCookie(req: IncomingMessage, prefix: string): string {

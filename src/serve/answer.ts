@@ -41,8 +41,9 @@ export function redirect(location: string, headers: Readonly<Record<string, stri
 
 /** Writes an answer; texts are compressed when the client takes gzip. Does nothing when the response has gone. */
 export async function send(req: IncomingMessage, res: ServerResponse, answer: Answer): Promise<void> {
-  const compressed = typeof answer.body === 'string' && answer.body.length > GZIP_CHARACTERS_MIN && takesGzip(req.headers['accept-encoding']);
-  const body = compressed ? await gzip(answer.body as string) : answer.body;
+  const compressed =
+    typeof answer.body === 'string' && answer.body.length > GZIP_CHARACTERS_MIN && takesGzip(req.headers['accept-encoding']);
+  const body = compressed ? await gzip(answer.body) : answer.body;
   // From here on nothing is awaited: writing to a response that was destroyed meanwhile emits an error event.
   if (res.headersSent || res.destroyed) return;
   // A cors() of the application allows other origins to read its own answers, not a heap profile.

@@ -16,7 +16,8 @@ import { parseTarget, positiveInteger, relativeReference, type Target } from './
 /** Longest profile on request, in seconds. */
 export const PROFILE_SECONDS_MAX = 300;
 
-const PPROF = '/debug/pprof/';
+const PPROF_BARE = '/debug/pprof';
+const PPROF = `${PPROF_BARE}/`;
 
 /** Traces answered when no `?limit=` says otherwise. */
 const TRACES_DEFAULT = 50;
@@ -99,7 +100,7 @@ export class Endpoints {
   async #answer({ req, res, mount, target, endpoint }: Routed): Promise<Answer> {
     const { path, query } = target;
     if (endpoint === undefined) return NOT_FOUND;
-    if (path === PPROF.slice(0, -1) || (path === '/' && !mount.address.replace(/\?.*/, '').endsWith('/'))) {
+    if (path === PPROF_BARE || (path === '/' && !mount.address.replace(/\?.*/, '').endsWith('/'))) {
       return redirect(relativeReference(mount.address, '/', query));
     }
     const token = query.get('token') ?? undefined;
@@ -107,16 +108,19 @@ export class Endpoints {
     const decision = this.#deps.access.decide(req, { isPublic: endpoint.isPublic === true, token, prefix: mount.prefix });
     if (decision.kind === 'signed-in') return redirect(relativeReference(mount.address, '', query), { 'set-cookie': decision.cookie });
     if (decision.kind === 'refused') {
-      return text(decision.status, decision.message, decision.status === 401 ? { 'www-authenticate': 'Bearer realm="sonde"' } : {});
+      const challenge = decision.status === 401 ? { 'www-authenticate': 'Bearer realm="sonde"' } : {};
+      // `go tool pprof` shows the text of an error that carries this header, and only its status otherwise.
+      return text(decision.status, decision.message, { ...challenge, ...(path.startsWith(PPROF) ? { 'x-go-pprof': '1' } : {}) });
     }
     if (req.method !== 'GET' && req.method !== 'HEAD') return NOT_ALLOWED;
     return endpoint.answer(requestOf(req, res, query));
   }
 
   #find(path: string): Endpoint | undefined {
+    if (path === PPROF_BARE) return this.#table.get(PPROF);
     const known = this.#table.get(path);
-    if (known !== undefined || !`${path}/`.startsWith(PPROF)) return known;
-    return path.length < PPROF.length || this.#deps.profiles === undefined ? this.#table.get(PPROF) : UNKNOWN_PROFILE;
+    if (known !== undefined || !path.startsWith(PPROF)) return known;
+    return this.#deps.profiles === undefined ? this.#table.get(PPROF) : UNKNOWN_PROFILE;
   }
 }
 
@@ -218,7 +222,8 @@ function lastTraces(traces: readonly TraceEntry[], query: URLSearchParams): Answ
   const traceId = query.get('trace_id');
   const limit = positiveInteger(query.get('limit') ?? String(TRACES_DEFAULT));
   if (limit === undefined) return text(400, 'invalid value for "limit" - must be a positive integer');
-  if (traceId !== null && !/^[0-9a-f]{32}$/.test(traceId)) return text(400, 'invalid value for "trace_id" - must be 32 lower-case hex digits');
+  if (traceId !== null && !/^[0-9a-f]{32}$/.test(traceId))
+    return text(400, 'invalid value for "trace_id" - must be 32 lower-case hex digits');
   const asked = traceId === null ? traces : traces.filter((trace) => trace.traceId === traceId);
   return json({ traces: asked.slice(0, limit) });
 }

@@ -123,7 +123,11 @@ async function heapProfile(name: string, reads: ProfileReads, request: PprofRequ
 
 function commandLine(): Answer {
   const { execPath, execArgv, argv } = process;
-  return { status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' }, body: [execPath, ...execArgv, ...argv.slice(1)].join('\0') };
+  return {
+    status: 200,
+    headers: { 'content-type': 'text/plain; charset=utf-8' },
+    body: [execPath, ...execArgv, ...argv.slice(1)].join('\0'),
+  };
 }
 
 function tooLong(secondsMax: number): Answer {

@@ -29,7 +29,8 @@ let received: Decoded[] = [];
 let headers: Record<string, string>[] = [];
 
 beforeAll(async () => {
-  const { MockOtlpServer: Server } = createRequire(import.meta.url)('@elastic/mockotlpserver') as MockOtlpModule;
+  const require = createRequire(import.meta.url);
+  const { MockOtlpServer: Server } = require('@elastic/mockotlpserver') as MockOtlpModule;
   server = new Server({
     services: ['http'],
     httpHostname: '127.0.0.1',

@@ -1,5 +1,6 @@
 // What readers of somebody else make of our page: promtool (text 0.0.4 with its linter) and Python's prometheus_client
 // (OpenMetrics, strict). Real collectors with a real prom-client and real OpenTelemetry instruments beside them.
+import * as sdkMetrics from '@opentelemetry/sdk-metrics';
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import type * as PromClient from 'prom-client';
@@ -8,7 +9,7 @@ import { SystemClock } from '../../src/core/clock.ts';
 import { StderrDiag } from '../../src/core/diag.ts';
 import { Guard } from '../../src/core/guard.ts';
 import { write } from '../../src/export/prometheus.ts';
-import { OtelMetricsBridge } from '../../src/metrics/bridges/otel.ts';
+import { OtelMetricsBridge, type MetricsSdk } from '../../src/metrics/bridges/otel.ts';
 import { PromClientBridge, type PromClientExports } from '../../src/metrics/bridges/prom-client.ts';
 import type { Family } from '../../src/metrics/family.ts';
 import { LegacyMetrics } from '../../src/metrics/legacy.ts';
@@ -18,7 +19,8 @@ import { RuntimeMetrics } from '../../src/metrics/runtime.ts';
 import { histogramFamily, histogramSeries, HTTP_DURATION_BOUNDS_SECONDS } from '../../src/metrics/series.ts';
 import { requirePeer } from '../helpers/require-peer.ts';
 
-const client = createRequire(import.meta.url)('prom-client') as typeof PromClient;
+const load = createRequire(import.meta.url);
+const client = load('prom-client') as typeof PromClient;
 const AWKWARD = 'back\\slash "quote" line\nfeed ü😀 # {x="y"} 1';
 const resource = { 'service.name': 'shop', 'service.version': AWKWARD };
 const traceId = '0af7651916cd43dd8448eb211c80319c';
@@ -32,7 +34,7 @@ let families: readonly Family[];
 beforeAll(async () => {
   const ofProcess = new ProcessMetrics({ guard, clock: new SystemClock() });
   const promClient = new PromClientBridge(guard);
-  const otel = new OtelMetricsBridge(guard);
+  const otel = new OtelMetricsBridge(guard, () => sdkMetrics);
   runtime.start();
   registry.register('runtime', runtime.collector);
   registry.register('process', ofProcess.collector);

@@ -73,7 +73,7 @@ export function plainSpans(count: number): ReadableSpan[] {
 }
 
 /** A request as a receiver got it, its body decompressed. */
-export interface ReceivedRequest {
+interface ReceivedRequest {
   readonly request: IncomingMessage;
   readonly body: Buffer;
 }

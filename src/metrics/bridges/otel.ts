@@ -7,7 +7,8 @@ import type { DataPoint, HistogramMetricData, IMetricReader, MetricData, MetricP
 import type { Guard } from '../../core/guard.ts';
 import type { Collector, Family, HistogramPoint, Labels, NumberPoint } from '../family.ts';
 
-type MetricsSdk = typeof Sdk;
+/** What is used of the SDK. */
+export type MetricsSdk = Pick<typeof Sdk, 'AggregationTemporality' | 'AggregationType' | 'DataPointType' | 'MeterProvider'>;
 
 /** An observable's callback that has not answered by then is left out; scrapes time out at 10 s by default. */
 const COLLECT_TIMEOUT_MILLIS = 1000;
@@ -23,15 +24,17 @@ interface Loaded {
 
 export class OtelMetricsBridge implements MeterProvider {
   readonly #guard: Guard;
+  readonly #loadSdk: () => MetricsSdk;
   #loaded: Loaded | undefined;
 
-  constructor(guard: Guard) {
+  constructor(guard: Guard, loadSdk: () => MetricsSdk) {
     this.#guard = guard;
+    this.#loadSdk = loadSdk;
   }
 
   /** As the api's; the first call loads the SDK. When that fails, answers a meter that records nothing. */
   getMeter(name: string, version?: string, options?: MeterOptions): Meter {
-    const meter = this.#guard.run('otel-meter', () => (this.#loaded ??= load()).provider.getMeter(name, version, options));
+    const meter = this.#guard.run('otel-meter', () => (this.#loaded ??= load(this.#loadSdk())).provider.getMeter(name, version, options));
     return meter ?? NOOP_METER;
   }
 
@@ -44,8 +47,7 @@ export class OtelMetricsBridge implements MeterProvider {
   };
 }
 
-function load(): Loaded {
-  const sdk = require('@opentelemetry/sdk-metrics') as MetricsSdk;
+function load(sdk: MetricsSdk): Loaded {
   const { reader, producer } = pullReader(sdk);
   return { sdk, provider: new sdk.MeterProvider({ readers: [reader] }), producer };
 }

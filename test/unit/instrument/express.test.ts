@@ -26,6 +26,7 @@ interface Router extends Handler {
   route(path: Path): { get(handler: Handler): { post(handler: Handler): unknown } };
 }
 interface Express extends Router {
+  (req: http.IncomingMessage, res: http.ServerResponse): void;
   set(name: string, value: unknown): void;
 }
 interface ExpressModule {
@@ -199,7 +200,7 @@ describe.each([
         'a router that middleware calls by hand',
         (app) => {
           const inner = router((r) => r.get('/users/:id', ok));
-          app.use('/api', (req, res, next) => inner(req, res, next));
+          app.use('/api', (req: Request, res: Response, next: NextFunction) => inner(req, res, next));
         },
         '/api/users/1',
         '/api/users/:id',

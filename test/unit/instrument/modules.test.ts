@@ -156,10 +156,10 @@ describe('a library of interest', () => {
     const filename = install('node_modules/lib-a');
     const seen = record('lib-a');
     hooks.install();
-    const require = requireFrom();
-    require('lib-a');
-    delete require.cache[filename];
-    require('lib-a');
+    const application = requireFrom();
+    application('lib-a');
+    delete application.cache[filename];
+    application('lib-a');
     expect(seen).toHaveLength(2);
   });
 });
@@ -255,7 +255,7 @@ describe('uninstalling', () => {
     expect(seen).toHaveLength(0);
   });
 
-  it("leaves another hook that was installed after ours in place, and handles nothing under it", () => {
+  it('leaves another hook that was installed after ours in place, and handles nothing under it', () => {
     install('node_modules/lib-a');
     const seen = record('lib-a');
     hooks.install();

@@ -29,7 +29,10 @@ function run(app: string, ...args: string[]): string {
 describe.each(['app.cjs', 'app.mjs'])('%s', (app) => {
   it.each(['early', 'late'])('correlates the lines of all loggers inside a request only, installed %s', (when) => {
     const output = run(join(FIXTURES, app), when);
-    const lines = output.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+    const lines = output
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
     const outside = lines.filter((line) => line['message'] === 'outside');
     const inside = lines.filter((line) => line['message'] === 'inside');
 

@@ -126,9 +126,8 @@ describe("the user's own", () => {
   });
 
   it('formatters get what they do without us, and the ids are beside what they make', () => {
-    const line = inside(
-      { formatters: { level: (label) => ({ severity: label }), log: (object) => ({ data: object }) } },
-      (logger) => logger.info({ a: 1 }),
+    const line = inside({ formatters: { level: (label) => ({ severity: label }), log: (object) => ({ data: object }) } }, (logger) =>
+      logger.info({ a: 1 }),
     );
     expect(line).toEqual({ severity: 'info', data: { a: 1 }, ...FIELDS });
   });
@@ -161,9 +160,7 @@ describe("the user's own", () => {
     const object = Object.freeze({ a: 1 });
     const bindings = Object.freeze({ b: 1 });
     const mixed = { c: 1 };
-    inside({ mixin: () => mixed, mixinMergeStrategy: (o, m) => ({ ...o, ...m }) }, (logger) =>
-      logger.child(bindings).info(object),
-    );
+    inside({ mixin: () => mixed, mixinMergeStrategy: (o, m) => ({ ...o, ...m }) }, (logger) => logger.child(bindings).info(object));
     expect([object, bindings, mixed]).toEqual([{ a: 1 }, { b: 1 }, { c: 1 }]);
   });
 
@@ -185,8 +182,8 @@ describe('the ids', () => {
   it('reach a transport in a worker thread', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'sonde-pino-'));
     const destination = join(directory, 'log');
-    const transport = pino.transport({ target: 'pino/file', options: { destination } }) as NodeJS.WritableStream;
-    const logger = pino({}, transport as unknown as Sink);
+    const transport = pino.transport({ target: 'pino/file', options: { destination } });
+    const logger = pino({}, transport);
     inRequest(() => logger.info('x'));
     await new Promise((resolve) => {
       transport.once('close', resolve);

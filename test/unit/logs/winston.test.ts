@@ -1,4 +1,4 @@
-import { PassThrough, Writable } from 'node:stream';
+import { type PassThrough, Writable } from 'node:stream';
 import winston, { type Logger, type LoggerOptions } from 'winston';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { activeIds, type SpanIds } from '../../../src/core/context.ts';
@@ -92,7 +92,7 @@ describe('an info', () => {
     inRequest(() => logger.log(info), other);
     logger.log(info);
     expect(sink.take().map((line) => line['trace_id'])).toEqual([IDS.traceId, other.traceId, undefined]);
-    expect(info).toEqual({ level: 'info', message: 'x' });
+    expect(Object.keys(info)).toEqual(['level', 'message']);
   });
 
   it('has the ids of the request that wrote it, however long a slow transport holds it back', () => {
@@ -134,7 +134,8 @@ describe('formats', () => {
     const stream = new winston.transports.Stream({ stream: sink, format: simple() });
     const logger = winston.createLogger({ transports: [stream] });
     inRequest(() => logger.info('x'));
-    expect(sink.text.trim()).toBe(`info: x ${JSON.stringify(sortedFields())}`);
+    expect(sink.text).toMatch(/^info: x /);
+    expect(JSON.parse(sink.text.slice('info: x '.length))).toEqual(FIELDS);
   });
 
   it('with splat keep working', () => {
@@ -155,11 +156,6 @@ describe('formats', () => {
     expect(error).not.toHaveProperty('trace_id');
     expect(guard.failures().size).toBe(0);
   });
-
-  /** winston's simple format writes the keys that are left over in the order in which they were added. */
-  function sortedFields(): object {
-    return FIELDS;
-  }
 });
 
 describe('an error that is logged', () => {

@@ -22,7 +22,7 @@ function values(metrics: ProcessMetrics): ReadonlyMap<string, readonly number[]>
 test.runIf(process.platform === 'linux')('on Linux a file that is opened is one descriptor more', () => {
   const metrics = new ProcessMetrics({ guard, clock: new SystemClock() });
   const [before] = values(metrics).get('process.unix.file_descriptor.count')!;
-  const descriptor = openSync('/dev/null');
+  const descriptor = openSync('/dev/null', 'r');
   const [after] = values(metrics).get('process.unix.file_descriptor.count')!;
   closeSync(descriptor);
   expect(after).toBe(before! + 1);

@@ -8,7 +8,11 @@ const TOKEN = 'a secret, with spaces; and signs=';
 /** A real server that only decides. */
 interface Decider {
   readonly server: Server;
-  readonly decide: (access: Access, asked: { isPublic?: boolean; token?: string; prefix?: string }, headers?: IncomingHttpHeaders) => Promise<Decision>;
+  readonly decide: (
+    access: Access,
+    asked: { isPublic?: boolean; token?: string; prefix?: string },
+    headers?: IncomingHttpHeaders,
+  ) => Promise<Decision>;
 }
 
 async function decider(host: string): Promise<Decider> {

@@ -145,7 +145,10 @@ describe('the other endpoints', () => {
   });
 
   it('answer the leak verdict and the settings without secrets', async () => {
-    const verdict = { level: 'leak', findings: [{ kind: 'heap', level: 'leak', site: { function: 'keep', file: '/shop/store.js', line: 12 } }] };
+    const verdict = {
+      level: 'leak',
+      findings: [{ kind: 'heap', level: 'leak', site: { function: 'keep', file: '/shop/store.js', line: 12 } }],
+    };
     const url = await serve({ leaks: { verdict: () => verdict }, config: () => ({ port: 9464, token: 'secret' }) });
     expect(JSON.parse((await ask(`${url}/debug/leaks`)).body.toString())).toEqual(verdict);
     expect(JSON.parse((await ask(`${url}/debug/config`)).body.toString())).toEqual({ port: 9464, token: '[redacted]' });
@@ -266,6 +269,13 @@ describe('access', () => {
     const reply = await ask(`${url}/debug/config?token=sesame`);
     expect(reply).toMatchObject({ status: 401, headers: { 'www-authenticate': 'Bearer realm="sonde"' } });
     expect(reply.headers['set-cookie']).toBeUndefined();
+  });
+
+  it('is refused under /debug/pprof/ in the way that `go tool pprof` shows', async () => {
+    expect((await ask(`${await open(undefined)}/debug/pprof/heap`)).headers).toMatchObject({
+      'x-go-pprof': '1',
+      'content-type': 'text/plain; charset=utf-8',
+    });
   });
 
   it('moves the token from the address into a cookie that opens the same address', async () => {

@@ -19,7 +19,7 @@ type Express = { (): Application; Router(): Application };
 const require = createRequire(import.meta.url);
 
 let running: SondeRuntime;
-let servers: Server[] = [];
+const servers: Server[] = [];
 
 beforeAll(() => {
   running = startRuntime({ port: 0, profiling: false, leaks: false, logs: false, token: 'open sesame' });

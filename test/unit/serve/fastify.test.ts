@@ -5,7 +5,7 @@ import { startRuntime, type SondeRuntime } from '../../../src/sdk.ts';
 import { ask } from './fixture.ts';
 
 let running: SondeRuntime;
-let apps: FastifyInstance[] = [];
+const apps: FastifyInstance[] = [];
 
 beforeAll(() => {
   running = startRuntime({ port: 0, profiling: false, leaks: false, logs: false, token: 'open sesame' });

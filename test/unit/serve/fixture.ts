@@ -1,7 +1,7 @@
 // The endpoints over small real parts, and a client that sees what goes over the wire.
 import { request, type IncomingHttpHeaders } from 'node:http';
 import { StderrDiag } from '../../../src/core/diag.ts';
-import { Guard } from '../../../src/core/guard.ts';
+import type { Guard } from '../../../src/core/guard.ts';
 import { Registry } from '../../../src/metrics/registry.ts';
 import { ProfileBuilder, type Profile } from '../../../src/profile/profile.ts';
 import { Access } from '../../../src/serve/access.ts';

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { request } from 'node:http';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Guard } from '../../../src/core/guard.ts';
@@ -45,7 +46,11 @@ beforeEach(async () => {
   said = new Said();
   const guard = new Guard(said.diag);
   profiles = new KnownProfiles();
-  admin = new AdminServer(endpointsOf({ guard, profiles }), { host: '127.0.0.1', port: 0, portIsExplicit: true }, { guard, diag: said.diag });
+  admin = new AdminServer(
+    endpointsOf({ guard, profiles }),
+    { host: '127.0.0.1', port: 0, portIsExplicit: true },
+    { guard, diag: said.diag },
+  );
   url = `${(await admin.listen())?.url}/debug/pprof`;
 });
 
@@ -148,6 +153,21 @@ describe('a profile', () => {
     await once(profiles.signal as AbortSignal, 'abort');
     expect((await ask(`${url}/cmdline`)).status).toBe(200);
     expect(said.lines).toEqual([]);
+  });
+
+  it('is refused when the server that it is mounted in would cut it off', async () => {
+    const endpoints = endpointsOf({ guard: new Guard(said.diag), profiles });
+    const server = createServer(
+      (req, res) => void endpoints.handle(req, res, { prefix: '', target: req.url ?? '', address: req.url ?? '' }),
+    );
+    server.timeout = 5000;
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const mounted = `http://127.0.0.1:${(server.address() as AddressInfo).port}/debug/pprof/profile`;
+    expect((await ask(`${mounted}?seconds=4`)).status).toBe(200);
+    expect((await ask(`${mounted}?seconds=5`)).body.toString()).toContain('at most 4 seconds');
+    expect((await ask(mounted)).status).toBe(400);
+    server.close();
   });
 
   it('that the engine cannot serve answers what it says', async () => {

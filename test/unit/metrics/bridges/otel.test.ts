@@ -1,12 +1,14 @@
+import * as sdkMetrics from '@opentelemetry/sdk-metrics';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createRequire } from 'node:module';
 import type * as Api from '@opentelemetry/api';
 import { StderrDiag } from '../../../../src/core/diag.ts';
 import { Guard } from '../../../../src/core/guard.ts';
 import type { Family } from '../../../../src/metrics/family.ts';
-import { OtelMetricsBridge } from '../../../../src/metrics/bridges/otel.ts';
+import { OtelMetricsBridge, type MetricsSdk } from '../../../../src/metrics/bridges/otel.ts';
 
 const load = createRequire(import.meta.url);
+const loadSdk = (): MetricsSdk => load('@opentelemetry/sdk-metrics') as MetricsSdk;
 
 describe.each(['@opentelemetry/api', 'otel-api-1.10'])('through %s', (name) => {
   const { metrics } = load(name) as typeof Api;
@@ -16,7 +18,7 @@ describe.each(['@opentelemetry/api', 'otel-api-1.10'])('through %s', (name) => {
   beforeEach(() => {
     // The slot keeps the version of the copy that made it, and refuses a copy of another version.
     delete (globalThis as Record<symbol, unknown>)[Symbol.for('opentelemetry.js.api.1')];
-    bridge = new OtelMetricsBridge(new Guard(new StderrDiag('none')));
+    bridge = new OtelMetricsBridge(new Guard(new StderrDiag('none')), () => sdkMetrics);
     metrics.setGlobalMeterProvider(bridge);
     meter = metrics.getMeter('shop', '1.2.3', { schemaUrl: 'https://example.com/schema' });
   });
@@ -74,19 +76,26 @@ describe.each(['@opentelemetry/api', 'otel-api-1.10'])('through %s', (name) => {
   });
 });
 
-test('before the first meter there is nothing to read', async () => {
-  expect(await new OtelMetricsBridge(new Guard(new StderrDiag('none'))).collector()).toEqual([]);
+test('the SDK is loaded by the first meter and once, not by reading before it', async () => {
+  let loads = 0;
+  const bridge = new OtelMetricsBridge(new Guard(new StderrDiag('none')), () => {
+    loads += 1;
+    return loadSdk();
+  });
+  expect(await bridge.collector()).toEqual([]);
+  expect(loads).toBe(0);
+  bridge.getMeter('a');
+  bridge.getMeter('b');
+  expect(loads).toBe(1);
 });
 
-test('a part that is switched off hands out meters that take everything and record nothing', () => {
-  const guard = new Guard(new StderrDiag('none'));
-  for (let i = 0; i < 5; i++) {
-    guard.run('otel-meter', () => {
-      throw new Error('broken');
-    });
-  }
-  const meter = new OtelMetricsBridge(guard).getMeter('shop');
+test('where the SDK cannot be loaded the application gets meters that take everything and record nothing', async () => {
+  const bridge = new OtelMetricsBridge(new Guard(new StderrDiag('none')), () => {
+    throw new Error('not installed');
+  });
+  const meter = bridge.getMeter('shop');
   meter.createCounter('orders').add(1);
   meter.createHistogram('size').record(1);
   meter.createObservableGauge('queue').addCallback(() => {});
+  expect(await bridge.collector()).toEqual([]);
 });

@@ -19,6 +19,10 @@ afterEach(() => {
   client.register.setContentType(client.Registry.PROMETHEUS_CONTENT_TYPE);
 });
 
+function gauge(name: string, collect?: () => void | Promise<void>): PromClient.Gauge {
+  return new client.Gauge({ name, help, ...(collect === undefined ? {} : { collect }) });
+}
+
 async function only(): Promise<Family> {
   const families = await bridge.collector();
   expect(families).toHaveLength(1);
@@ -39,7 +43,7 @@ test('a counter keeps its name, help and labels', async () => {
 });
 
 test('a gauge whose collect function sets it is read at collection', async () => {
-  const gauge: PromClient.Gauge = new client.Gauge({ name: 'queue_length', help, collect: () => gauge.set(5) });
+  const length: PromClient.Gauge = gauge('queue_length', () => length.set(5));
   expect((await only()).points).toEqual([{ labels: {}, value: 5 }]);
 });
 
@@ -95,9 +99,9 @@ test('a collect function that throws or rejects costs its own metric and is coun
   const fail = (): never => {
     throw new Error('application');
   };
-  new client.Gauge({ name: 'throws', help, collect: fail });
-  new client.Gauge({ name: 'rejects', help, collect: async () => fail() });
-  new client.Gauge({ name: 'works', help }).set(1);
+  gauge('throws', fail);
+  gauge('rejects', async () => fail());
+  gauge('works').set(1);
   expect((await only()).name).toBe('works');
   expect(bridge.failed).toBe(2);
 });
@@ -105,8 +109,8 @@ test('a collect function that throws or rejects costs its own metric and is coun
 test('a collect function that never answers costs its own metric after a second', async () => {
   vi.useFakeTimers();
   try {
-    new client.Gauge({ name: 'hangs', help, collect: () => new Promise<void>(() => {}) });
-    new client.Gauge({ name: 'works', help }).set(1);
+    gauge('hangs', () => new Promise<void>(() => {}));
+    gauge('works').set(1);
     let families: readonly Family[] | undefined;
     const collected = Promise.resolve(bridge.collector()).then((answer) => (families = answer));
     await vi.advanceTimersByTimeAsync(999);
@@ -122,7 +126,7 @@ test('a collect function that never answers costs its own metric after a second'
 
 test('a registry that is added twice is read once, and a name in it is known', async () => {
   bridge.add(client as unknown as PromClientExports);
-  new client.Gauge({ name: 'works', help }).set(1);
+  gauge('works').set(1);
   expect((await only()).name).toBe('works');
   expect(bridge.has('works')).toBe(true);
   expect(bridge.has('other')).toBe(false);
