@@ -1,34 +1,14 @@
-// Three groups of tests, run one after the other: unit (fast), contract (against other people's programs),
-// integration (child processes on the built package, one file at a time so that their load does not mix).
+// Tests run from the sources; contract and integration tests start processes on the build, which `npm test` makes first.
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
+  define: { SONDE_VERSION: '"0.0.0-test"' },
   test: {
+    include: ['test/{unit,contract,integration}/**/*.test.ts'],
     pool: 'forks',
+    // Two cores: more files at once only make timings of each other's worse.
     maxWorkers: 2,
-    projects: [
-      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], sequence: { groupOrder: 0 } } },
-      {
-        extends: true,
-        test: {
-          name: 'contract',
-          include: ['test/contract/**/*.test.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-          sequence: { groupOrder: 1 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'integration',
-          include: ['test/integration/**/*.test.ts'],
-          maxWorkers: 1,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-          sequence: { groupOrder: 2 },
-        },
-      },
-    ],
+    testTimeout: 30_000,
+    hookTimeout: 120_000,
   },
 });

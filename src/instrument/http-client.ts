@@ -14,7 +14,8 @@ import type { ClientRecord, ClientRequests, ClientTarget } from '../client-reque
 const RECORD: unique symbol = Symbol('sonde.client-record');
 const ERROR: unique symbol = Symbol('sonde.client-error');
 
-type RecordedRequest = ClientRequest & { [RECORD]?: ClientRecord; [ERROR]?: unknown };
+/** `res` is set by Node when a response arrives. */
+type RecordedRequest = ClientRequest & { [RECORD]?: ClientRecord; [ERROR]?: unknown; readonly res?: IncomingMessage };
 type Request = (...args: unknown[]) => ClientRequest;
 
 /** Headers that must be in the options already, because Node sends them in the constructor. */
@@ -33,9 +34,10 @@ export function instrumentHttpClient(clients: ClientRequests, guard: Guard): () 
     close(this);
   }
 
+  let active = true;
   const patched = (original: Request, scheme: string): Request =>
     function request(this: unknown, ...args: unknown[]): ClientRequest {
-      const begun = isSuppressed() ? undefined : begin(args, scheme);
+      const begun = !active || isSuppressed() ? undefined : begin(args, scheme);
       if (begun === undefined) return original.apply(this, args);
       let request: ClientRequest;
       try {
@@ -52,6 +54,7 @@ export function instrumentHttpClient(clients: ClientRequests, guard: Guard): () 
   const stop = subscribeResponses(guard);
   syncBuiltinESMExports();
   return () => {
+    active = false;
     for (const restore of undo) restore();
     stop();
     syncBuiltinESMExports();
@@ -64,31 +67,28 @@ interface PatchedModule {
 }
 
 function patchModule(module: PatchedModule, scheme: string, patched: (original: Request, scheme: string) => Request): () => void {
-  const { request, get } = module;
-  const wrapped = patched(request, scheme);
-  module.request = wrapped;
+  const { request: originalRequest, get: originalGet } = module;
+  const request = patched(originalRequest, scheme);
   // Node's own get calls its module's request by closure, so it is written again over the patched one.
-  module.get = function get(this: unknown, ...args: unknown[]): ClientRequest {
-    const req = wrapped.apply(this, args);
+  const get: Request = function get(this: unknown, ...args: unknown[]): ClientRequest {
+    const req = request.apply(this, args);
     req.end();
     return req;
   };
+  Object.defineProperty(request, 'length', { value: originalRequest.length, configurable: true });
+  Object.defineProperty(get, 'length', { value: originalGet.length, configurable: true });
+  Object.assign(module, { request, get });
   return () => {
-    module.request = request;
-    module.get = get;
+    // Somebody may have wrapped ours since; then it stays and only passes on.
+    if (module.request === request) module.request = originalRequest;
+    if (module.get === get) module.get = originalGet;
   };
 }
 
 function subscribeResponses(guard: Guard): () => void {
   const onResponse = guard.wrap('http-client', (message: unknown) => {
     const { request, response } = message as { request: RecordedRequest; response: IncomingMessage };
-    const record = request[RECORD];
-    if (record === undefined) return;
-    record.facts.statusCode = response.statusCode ?? 0;
-    record.facts.protocolVersion = response.httpVersion;
-    // The socket may be gone when the span is read.
-    record.facts.peerAddress = response.socket.remoteAddress;
-    record.facts.peerPort = response.socket.remotePort;
+    if (request[RECORD] !== undefined) noteResponse(request[RECORD], response);
   });
   const onError = guard.wrap('http-client', (message: unknown) => {
     const { request, error } = message as { request: RecordedRequest; error: unknown };
@@ -102,8 +102,18 @@ function subscribeResponses(guard: Guard): () => void {
   };
 }
 
-function beginRequest(clients: ClientRequests, args: unknown[], scheme: string): { args: unknown[]; injection: Injection } {
+function noteResponse({ facts }: ClientRecord, response: IncomingMessage): void {
+  facts.statusCode = response.statusCode ?? 0;
+  facts.protocolVersion = response.httpVersion;
+  // The socket may be gone when the span is read.
+  facts.peerAddress = response.socket.remoteAddress;
+  facts.peerPort = response.socket.remotePort;
+}
+
+/** Undefined for arguments that Node is about to refuse: the application gets Node's own error, and it is no failure of ours. */
+function beginRequest(clients: ClientRequests, args: unknown[], scheme: string): { args: unknown[]; injection: Injection } | undefined {
   const target = targetOf(args, scheme);
+  if (target === undefined) return undefined;
   const record = clients.begin(target);
   const headers: [string, string][] = [];
   clients.inject(record, (name, value) => headers.push([name, value]));
@@ -122,18 +132,23 @@ function attachRequest(request: ClientRequest, { record, headers }: Injection, o
   for (const [name, value] of headers) request.setHeader(name, value);
 }
 
-/** What stopped a request: its error, or that it closed without a response. */
+/** What stopped a request: its error, or that it closed before its response was complete. */
 function failureOf(request: RecordedRequest): unknown {
-  if (request[ERROR] !== undefined) return request[ERROR];
-  return request[RECORD]!.facts.statusCode === 0 ? new RequestAborted() : undefined;
+  const { [RECORD]: record, [ERROR]: error, res } = request;
+  if (error !== undefined) return error;
+  if (res === undefined) return new RequestAborted('the request was closed before a response arrived');
+  // The channel tells of no response that becomes an upgrade or a tunnel.
+  if (record!.facts.statusCode === 0) noteResponse(record!, res);
+  else if (!res.complete) return new RequestAborted('the response was closed before its end');
+  return undefined;
 }
 
-/** A request that the application gave up before a response came. */
+/** A request that one of its sides gave up. */
 class RequestAborted extends Error {
   readonly code = 'aborted';
 
-  constructor() {
-    super('the request was closed before a response arrived');
+  constructor(message: string) {
+    super(message);
     this.name = 'RequestAborted';
   }
 }
@@ -150,22 +165,42 @@ function sendsHeadersAtOnce(headers: RequestOptions['headers']): boolean {
   return Array.isArray(headers) || Object.keys(headers).some((name) => name.toLowerCase() === 'expect');
 }
 
+/** The headers with ours, which replace those of the same name. */
 function withHeaders(headers: OutgoingHttpHeaders | readonly string[], added: readonly [string, string][]): OutgoingHttpHeaders | string[] {
-  if (!Array.isArray(headers)) return { ...(headers as OutgoingHttpHeaders), ...Object.fromEntries(added) };
-  return Array.isArray(headers[0]) ? ([...headers, ...added]) : [...(headers as readonly string[]), ...added.flat()];
+  const isOurs = (name: unknown): boolean => added.some(([own]) => own === String(name).toLowerCase());
+  if (!Array.isArray(headers)) {
+    const kept = Object.entries(headers as OutgoingHttpHeaders).filter(([name]) => !isOurs(name));
+    return Object.fromEntries([...kept, ...added]);
+  }
+  const list = headers as readonly (string | readonly string[])[];
+  if (Array.isArray(list[0])) return [...list.filter(([name]) => !isOurs(name)), ...added] as unknown as string[];
+  return [...list.filter((_, i) => !isOurs(list[i - (i % 2)])), ...added.flat()] as string[];
 }
 
 /** The request as Node will make it: options win over the URL, as in `http.request(url, options)`. */
-function targetOf(args: readonly unknown[], scheme: string): ClientTarget {
+function targetOf(args: readonly unknown[], scheme: string): ClientTarget | undefined {
   const at = optionsIndex(args);
-  const options = (at === -1 ? {} : args[at]) as RequestOptions & { protocol?: string; pathname?: string; search?: string };
-  const url = typeof args[0] === 'string' ? new URL(args[0]) : args[0] instanceof URL ? args[0] : undefined;
-  const protocol = (options.protocol ?? url?.protocol ?? `${scheme}:`).replace(/:$/, '');
-  const hostname = options.hostname ?? options.host ?? url?.hostname ?? 'localhost';
+  const options = (at === -1 ? {} : args[at]) as RequestOptions & { protocol?: string };
+  const url = typeof args[0] === 'string' ? parseUrl(args[0]) : args[0] instanceof URL ? args[0] : undefined;
+  if (url === undefined && typeof args[0] === 'string') return undefined;
+  const method: unknown = options.method ?? 'GET';
+  const protocol: unknown = options.protocol || url?.protocol || `${scheme}:`;
+  const hostname: unknown = (options.hostname ?? url?.hostname) || options.host || 'localhost';
+  if (typeof method !== 'string' || typeof protocol !== 'string' || typeof hostname !== 'string') return undefined;
   const address = hostname.replace(/^\[|\]$/g, '');
-  const defaultPort = protocol === 'https' ? 443 : 80;
-  const port = Number(options.port || options.defaultPort || url?.port || defaultPort);
+  const defaultPort = protocol === 'https:' ? 443 : 80;
+  const port = Number(String(options.port || url?.port || options.defaultPort || defaultPort));
   const path = options.path ?? (url === undefined ? '/' : url.pathname + url.search);
   const authority = (address.includes(':') ? `[${address}]` : address) + (port === defaultPort ? '' : `:${port}`);
-  return { method: (options.method ?? 'GET').toUpperCase(), url: `${protocol}://${authority}${path}`, scheme: protocol, address, port };
+  const name = protocol.replace(/:$/, '');
+  return { method: method.toUpperCase(), url: `${name}://${authority}${String(path)}`, scheme: name, address, port };
+}
+
+function parseUrl(text: string): URL | undefined {
+  try {
+    return new URL(text);
+  } catch {
+    // Node parses it again and throws the application's error.
+    return undefined;
+  }
 }

@@ -9,7 +9,7 @@ import { SystemClock } from '../../src/core/clock.ts';
 import { StderrDiag } from '../../src/core/diag.ts';
 import { Guard } from '../../src/core/guard.ts';
 import { write } from '../../src/export/prometheus.ts';
-import { OtelMetricsBridge, type MetricsSdk } from '../../src/metrics/bridges/otel.ts';
+import { OtelMetricsBridge } from '../../src/metrics/bridges/otel.ts';
 import { PromClientBridge, type PromClientExports } from '../../src/metrics/bridges/prom-client.ts';
 import type { Family } from '../../src/metrics/family.ts';
 import { LegacyMetrics } from '../../src/metrics/legacy.ts';
@@ -19,8 +19,7 @@ import { RuntimeMetrics } from '../../src/metrics/runtime.ts';
 import { histogramFamily, histogramSeries, HTTP_DURATION_BOUNDS_SECONDS } from '../../src/metrics/series.ts';
 import { requirePeer } from '../helpers/require-peer.ts';
 
-const load = createRequire(import.meta.url);
-const client = load('prom-client') as typeof PromClient;
+const client = createRequire(import.meta.url)('prom-client') as typeof PromClient;
 const AWKWARD = 'back\\slash "quote" line\nfeed ü😀 # {x="y"} 1';
 const resource = { 'service.name': 'shop', 'service.version': AWKWARD };
 const traceId = '0af7651916cd43dd8448eb211c80319c';

@@ -5,10 +5,9 @@ import type * as Api from '@opentelemetry/api';
 import { StderrDiag } from '../../../../src/core/diag.ts';
 import { Guard } from '../../../../src/core/guard.ts';
 import type { Family } from '../../../../src/metrics/family.ts';
-import { OtelMetricsBridge, type MetricsSdk } from '../../../../src/metrics/bridges/otel.ts';
+import { OtelMetricsBridge } from '../../../../src/metrics/bridges/otel.ts';
 
 const load = createRequire(import.meta.url);
-const loadSdk = (): MetricsSdk => load('@opentelemetry/sdk-metrics') as MetricsSdk;
 
 describe.each(['@opentelemetry/api', 'otel-api-1.10'])('through %s', (name) => {
   const { metrics } = load(name) as typeof Api;
@@ -80,7 +79,7 @@ test('the SDK is loaded by the first meter and once, not by reading before it', 
   let loads = 0;
   const bridge = new OtelMetricsBridge(new Guard(new StderrDiag('none')), () => {
     loads += 1;
-    return loadSdk();
+    return sdkMetrics;
   });
   expect(await bridge.collector()).toEqual([]);
   expect(loads).toBe(0);
