@@ -120,6 +120,7 @@ export class SondeRuntime implements Sonde {
   #admin: AdminServer | undefined;
   #url: string | undefined;
   #serving = false;
+  #collisions = 0;
 
   constructor(config: Config, diag: Diag) {
     this.#config = config;
@@ -278,7 +279,11 @@ export class SondeRuntime implements Sonde {
   }
 
   #dropped(): ReadonlyMap<string, number> {
-    const dropped = new Map<string, number>([['series_limit', this.#requests.overflowed + this.#clients.overflowed]]);
+    const dropped = new Map<string, number>([
+      ['series_limit', this.#requests.overflowed + this.#clients.overflowed],
+      ['metric_collision', this.#collisions],
+      ['prom_client_unreadable', this.#promClient.failed],
+    ]);
     for (const [signal, exporter] of [['spans', this.#traceExporter], ['metrics', this.#metricsExporter]] as const) {
       for (const [reason, count] of exporter?.stats().dropped ?? []) dropped.set(`${signal}_${reason}`, count);
     }
@@ -315,13 +320,20 @@ export class SondeRuntime implements Sonde {
     }
   }
 
+  #sayCollision(name: string): void {
+    this.#collisions += 1;
+    this.#diag.warn(`metric:${name}`, `the metric ${name} exists twice with different types or the same labels; the second is left out of /metrics`);
+  }
+
   #endpoints(): Endpoints {
     const { metrics, traces, host, token } = this.#config;
     return new Endpoints({
       guard: this.#guard,
       access: new Access({ host, token }),
       title: this.#title(),
-      metrics: metrics ? { collect: () => this.metrics.collect(), resource: this.#resource.labels } : undefined,
+      metrics: metrics
+        ? { collect: () => this.metrics.collect(), resource: this.#resource.labels, onDropped: (name) => this.#sayCollision(name) }
+        : undefined,
       profiles: this.#config.profiling ? this.profile : undefined,
       traces: traces ? this.traces : undefined,
       leaks: this.leaks,

@@ -75,14 +75,17 @@ function patchModule(module: PatchedModule, scheme: string, patched: (original: 
     req.end();
     return req;
   };
-  Object.defineProperty(request, 'length', { value: originalRequest.length, configurable: true });
-  Object.defineProperty(get, 'length', { value: originalGet.length, configurable: true });
-  Object.assign(module, { request, get });
+  Object.assign(module, { request: disguised(request, originalRequest), get: disguised(get, originalGet) });
   return () => {
     // Somebody may have wrapped ours since; then it stays and only passes on.
     if (module.request === request) module.request = originalRequest;
     if (module.get === get) module.get = originalGet;
   };
+}
+
+/** Gives a function the name and the number of parameters of the one it stands for; bundlers rename functions. */
+function disguised(fn: Request, { name, length }: Request): Request {
+  return Object.defineProperties(fn, { name: { value: name, configurable: true }, length: { value: length, configurable: true } });
 }
 
 function subscribeResponses(guard: Guard): () => void {
@@ -113,12 +116,12 @@ function noteResponse({ facts }: ClientRecord, response: IncomingMessage): void 
 /** Undefined for arguments that Node is about to refuse: the application gets Node's own error, and it is no failure of ours. */
 function beginRequest(clients: ClientRequests, args: unknown[], scheme: string): { args: unknown[]; injection: Injection } | undefined {
   const target = targetOf(args, scheme);
-  if (target === undefined) return undefined;
+  const at = optionsIndex(args);
+  const options = at === -1 ? undefined : (args[at] as RequestOptions);
+  if (target === undefined || isOddList(options?.headers)) return undefined;
   const record = clients.begin(target);
   const headers: [string, string][] = [];
   clients.inject(record, (name, value) => headers.push([name, value]));
-  const at = optionsIndex(args);
-  const options = at === -1 ? undefined : (args[at] as RequestOptions);
   if (options === undefined || !sendsHeadersAtOnce(options.headers)) return { args, injection: { record, headers } };
   const injected = [...args];
   injected[at] = { ...options, headers: withHeaders(options.headers!, headers) };
@@ -163,6 +166,11 @@ function optionsIndex(args: readonly unknown[]): number {
 function sendsHeadersAtOnce(headers: RequestOptions['headers']): boolean {
   if (headers === undefined || headers === null) return false;
   return Array.isArray(headers) || Object.keys(headers).some((name) => name.toLowerCase() === 'expect');
+}
+
+/** A flat list of names and values in which one is missing; Node refuses it and says what it holds. */
+function isOddList(headers: RequestOptions['headers']): boolean {
+  return Array.isArray(headers) && !Array.isArray(headers[0]) && headers.length % 2 !== 0;
 }
 
 /** The headers with ours, which replace those of the same name. */

@@ -1,6 +1,5 @@
 // The allocation call tree of V8's heap sampler as functions of the source: whose they are, and which of a stack may
-// be named. V8 records physical frames only: once it has inlined a function, that function's allocations appear in
-// its caller, so names are chosen such that they change as little as possible when that happens. Pure.
+// be named. Pure.
 import type { HeapSamples, HeapSamplesNode } from '../core/heap-samples.ts';
 import { scriptPath } from '../core/script-path.ts';
 
@@ -17,18 +16,14 @@ export interface Ownership {
   readonly ownDirectory?: string | undefined;
 }
 
-/** A function on a stack. */
-export interface PathNode {
+/** A function; the key is the same in every reading of this process. */
+export interface SiteNode {
   readonly key: string;
   readonly site: Site;
-  /** Where the allocation was: the line of the nameless callback that is counted as this function, else its own. */
-  readonly innerLine: number;
 }
 
-interface TreeNode {
+interface TreeNode extends SiteNode {
   readonly parent: number;
-  readonly key: string;
-  readonly site: Site;
   readonly owner: (typeof OWNERS)[number];
 }
 
@@ -41,9 +36,9 @@ const STACK_FRAMES_MAX = 32;
 
 export class CallTree {
   readonly #nodes = new Map<number, TreeNode>();
-  readonly #paths = new Map<number, readonly PathNode[]>();
+  readonly #paths = new Map<number, readonly SiteNode[]>();
   /** Nameless callbacks by key, and the named function of their file that was seen to call them. */
-  readonly #callers = new Map<string, TreeNode>();
+  readonly #callers = new Map<string, SiteNode>();
 
   constructor({ head, samples }: HeapSamples, ownership: Ownership) {
     const pending = head.children.map((node) => ({ parent: -1, node }));
@@ -51,26 +46,33 @@ export class CallTree {
       this.#nodes.set(next.node.id, treeNode(next.parent, next.node, ownership));
       for (const child of next.node.children) pending.push({ parent: next.node.id, node: child });
     }
-    for (const nodeId of new Set(samples.map((sample) => sample.nodeId))) this.#noteCallers(this.#named(nodeId));
+    for (const nodeId of new Set(samples.map((sample) => sample.nodeId))) this.#noteCallers(this.path(nodeId));
   }
 
   /**
    * The functions on a stack that may be named, outermost first and each once: the application's own, without any
-   * its libraries', without any the runtime's. A nameless callback goes by the named function of its file that calls
-   * it, here or on any other stack.
+   * its libraries', without any the runtime's.
    */
-  path(nodeId: number): readonly PathNode[] {
+  path(nodeId: number): readonly SiteNode[] {
     let path = this.#paths.get(nodeId);
     if (path === undefined) {
-      const byKey = new Map<string, PathNode>();
-      for (const node of this.#named(nodeId)) {
-        const { key, site } = this.#callers.get(node.key) ?? node;
-        byKey.set(key, { key, site, innerLine: node.site.line });
-      }
-      path = [...byKey.values()];
+      const stack = this.#ancestors(nodeId).toReversed();
+      const owner = OWNERS.find((candidate) => stack.some((node) => node.owner === candidate));
+      const named = stack.filter((node) => node.owner === owner);
+      path = [...new Map(named.map((node) => [node.key, node])).values()];
       this.#paths.set(nodeId, path);
     }
     return path;
+  }
+
+  /**
+   * What to call a function: its own name, or for a nameless callback that of the named function of its file which
+   * calls it, on any stack, with the callback's line. Once V8 has inlined a callback its allocations are its
+   * caller's, and a leak must not change its name for that.
+   */
+  named(node: SiteNode): SiteNode {
+    const caller = this.#callers.get(node.key);
+    return caller === undefined ? node : { key: caller.key, site: { ...caller.site, line: node.site.line } };
   }
 
   /** The whole stack of a node, innermost first, at most 32 frames. */
@@ -80,20 +82,13 @@ export class CallTree {
       .map(({ site }) => site);
   }
 
-  #noteCallers(stack: readonly TreeNode[]): void {
-    let caller: TreeNode | undefined;
+  #noteCallers(stack: readonly SiteNode[]): void {
+    let caller: SiteNode | undefined;
     for (const node of stack) {
       if (node.site.function !== ANONYMOUS) caller = node;
       else if (caller?.site.file === node.site.file) this.#callers.set(node.key, caller);
       else caller = undefined;
     }
-  }
-
-  /** The frames of the first owner on the stack, outermost first. */
-  #named(nodeId: number): TreeNode[] {
-    const stack = this.#ancestors(nodeId).toReversed();
-    const owner = OWNERS.find((candidate) => stack.some((node) => node.owner === candidate));
-    return stack.filter((node) => node.owner === owner);
   }
 
   /** The node and its callers, innermost first. */

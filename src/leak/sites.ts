@@ -9,7 +9,7 @@ import { CallTree } from './call-tree.ts';
 export interface Growth {
   /** The same for the same function in every evaluation. */
   readonly key: string;
-  /** `line` is where the function starts, or the callback in it that allocated most. */
+  /** `line` is where the function starts, or the nameless callback in it that allocates. */
   readonly site: Site;
   /** The stack that allocated most of it, innermost first. */
   readonly stack: readonly Site[];
@@ -26,8 +26,6 @@ interface Survivors {
   readonly ages: number[];
   /** Young bytes by callee. */
   readonly callees: Map<string, number>;
-  /** Young bytes by line of allocation. */
-  readonly lines: Map<number, number>;
 }
 
 /** Mean bytes between two samples; the engine's setting. */
@@ -97,7 +95,7 @@ export class SiteIndex {
     // 0 is older than the first boundary; the last group, younger than the last boundary, is still open.
     const group = boundaries.filter((boundary) => boundary < ordinal).length;
     const path = this.#tree.path(nodeId);
-    for (const [depth, { key, site, innerLine }] of path.entries()) {
+    for (const [depth, { key, site }] of path.entries()) {
       const survivors = this.#survivorsOf(key, site);
       survivors.liveBytes += size;
       if (group === 0) continue;
@@ -106,7 +104,6 @@ export class SiteIndex {
       if (group < boundaries.length) survivors.ages[group - 1] = (survivors.ages[group - 1] as number) + 1;
       const callee = path[depth + 1];
       if (callee !== undefined) add(survivors.callees, callee.key, size);
-      add(survivors.lines, innerLine, size);
     }
   }
 
@@ -114,7 +111,7 @@ export class SiteIndex {
     let survivors = this.#survivors.get(key);
     if (survivors === undefined) {
       const ages = Array.from({ length: Math.max(this.#boundaries.length - 1, 0) }, () => 0);
-      survivors = { site, liveBytes: 0, youngSamples: 0, youngBytes: 0, ages, callees: new Map(), lines: new Map() };
+      survivors = { site, liveBytes: 0, youngSamples: 0, youngBytes: 0, ages, callees: new Map() };
       this.#survivors.set(key, survivors);
     }
     return survivors;
@@ -128,14 +125,15 @@ export class SiteIndex {
   }
 
   #growth(key: string, grownBytes: number): Growth {
-    const named = this.#inlined(key);
-    const { site, lines } = this.#survivors.get(named) as Survivors;
-    return { key: named, site: { ...site, line: heaviest(lines) ?? site.line }, stack: this.#heaviestStack(key), grownBytes };
+    const inner = this.#inlined(key);
+    const { site } = this.#survivors.get(inner) as Survivors;
+    return { ...this.#tree.named({ key: inner, site }), stack: this.#heaviestStack(key), grownBytes };
   }
 
   /**
-   * The callee that V8 has inlined into the function, if it looks like that: the function's first survivors all came
-   * through callees, most through this one, and from some point on they are its own.
+   * The callee that V8 has inlined into the function, if it looks like that. V8 samples physical frames only, so an
+   * inlined function's allocations are its caller's from then on: the caller's first survivors all came through
+   * callees, most of them through this one, and those that are its own are all younger.
    */
   #inlined(key: string): string {
     const elders = new Map<string, number>();

@@ -28,7 +28,14 @@ export interface EndpointDeps {
   readonly access: Access;
   /** For the title of the index page, as in the start line. */
   readonly title: string;
-  readonly metrics: { collect(): Promise<readonly Family[]>; readonly resource: Labels } | undefined;
+  readonly metrics:
+    | {
+        collect(): Promise<readonly Family[]>;
+        readonly resource: Labels;
+        /** Told the name of each metric or series that had to be left out of a page. */
+        readonly onDropped: (name: string) => void;
+      }
+    | undefined;
   readonly profiles: ProfileReads | undefined;
   readonly traces: { list(): readonly TraceEntry[] } | undefined;
   /** Answers `{ level, findings }`. */
@@ -214,7 +221,7 @@ function switchedOff(name: string): () => Answer {
 
 async function metricsPage(metrics: NonNullable<EndpointDeps['metrics']>, accept: string | undefined): Promise<Answer> {
   const format = negotiate(accept);
-  const body = write(await metrics.collect(), format, { resource: metrics.resource });
+  const body = write(await metrics.collect(), format, { resource: metrics.resource, onDropped: metrics.onDropped });
   return { status: 200, headers: { 'content-type': contentType(format) }, body };
 }
 

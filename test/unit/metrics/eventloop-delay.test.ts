@@ -67,5 +67,6 @@ test('a stall that falls on a rotation is not lost with the sample that clearing
 test('an idle loop has a delay near zero, not the sampling interval', async () => {
   delay.start();
   await sampled();
-  expect(delay.reading()!.minSeconds).toBeLessThan(0.015);
+  // One sample that was not held up is enough; on a busy machine the first may be.
+  await until(() => delay.reading()!.minSeconds < 0.015);
 });

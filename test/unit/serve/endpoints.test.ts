@@ -62,7 +62,7 @@ describe('/metrics', () => {
     ['identity', undefined],
     [undefined, undefined],
   ])('is encoded for Accept-Encoding: %s as %s', async (accepted, encoding) => {
-    const url = await serve({ metrics: { collect: () => registryOf(guard, 100).collect(), resource: {} } });
+    const url = await serve({ metrics: { collect: () => registryOf(guard, 100).collect(), resource: {}, onDropped: () => {} } });
     const { headers, body } = await ask(`${url}/metrics`, { headers: accepted === undefined ? {} : { 'accept-encoding': accepted } });
     expect(headers['content-encoding']).toBe(encoding);
     expect((encoding === 'gzip' ? gunzipSync(body) : body).toString()).toContain('shop_items{shop_shelf="99"} 99');
@@ -78,7 +78,7 @@ describe('/metrics', () => {
     registry.register('broken', () => {
       throw new Error('no such file');
     });
-    const { status, body } = await ask(`${await serve({ metrics: { collect: () => registry.collect(), resource: {} } })}/metrics`);
+    const { status, body } = await ask(`${await serve({ metrics: { collect: () => registry.collect(), resource: {}, onDropped: () => {} } })}/metrics`);
     expect(status).toBe(200);
     expect(body.toString()).toContain('shop_items{');
   });
@@ -99,7 +99,7 @@ describe('/metrics', () => {
       if (scrapes === 3) release();
       return registry.collect();
     };
-    const url = await serve({ metrics: { collect, resource: {} } });
+    const url = await serve({ metrics: { collect, resource: {}, onDropped: () => {} } });
     const replies = await Promise.all([1, 2, 3].map(() => ask(`${url}/metrics`)));
     expect(replies.map(({ status }) => status)).toEqual([200, 200, 200]);
     expect(collections).toBe(1);

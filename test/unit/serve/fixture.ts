@@ -58,7 +58,7 @@ export function endpointsOf(deps: Partial<EndpointDeps> & { guard: Guard }): End
   return new Endpoints({
     access: new Access({ token: undefined, host: '127.0.0.1' }),
     title: 'sonde 0.1.0 shop',
-    metrics: { collect: () => registryOf(deps.guard).collect(), resource: {} },
+    metrics: { collect: () => registryOf(deps.guard).collect(), resource: {}, onDropped: () => {} },
     profiles: undefined,
     traces: undefined,
     leaks: undefined,
