@@ -1,7 +1,7 @@
 // Tests run from the sources; contract and integration tests start processes on the build, which `npm test` makes first.
-import { defineConfig } from 'vitest/config';
+import type { ViteUserConfig } from 'vitest/config';
 
-export default defineConfig({
+const config: ViteUserConfig = {
   define: { SONDE_VERSION: '"0.0.0-test"' },
   test: {
     include: ['test/{unit,contract,integration}/**/*.test.ts'],
@@ -11,4 +11,6 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 120_000,
   },
-});
+};
+
+export default config;

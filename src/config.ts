@@ -2,7 +2,7 @@
 // All problems are found in one pass; `start()` throws them as one ConfigError, the preload says them and goes on
 // with the defaults. An empty variable counts as unset, and only `true` is true (OpenTelemetry specification).
 import type { DiagLevel } from './core/diag.ts';
-import type { LeakSettings } from './leak/detector.ts';
+import { LEAK_SETTINGS, type LeakSettings } from './leak/detector.ts';
 import type { ConfigProblem, ConsoleMode, Options } from './options.ts';
 import type { PropagationOptions } from './trace/propagation.ts';
 import { SAMPLER_NAMES, type SamplerName } from './trace/sampling.ts';
@@ -164,9 +164,9 @@ export function readConfig(options: Options, env: Environment): { config: Config
     promClientMetrics: reader.flag(['promClientMetrics', options.promClientMetrics], ['SONDE_PROM_CLIENT_METRICS'], true),
     console: reader.oneOf(['console', options.console], ['SONDE_LOGS_CONSOLE'], ['json', 'all', 'off'], 'json'),
     leakSettings: {
-      warmUpSeconds: reader.integer(undefined, ['SONDE_LEAKS_WARM_UP_SECONDS'], [0, 86_400], 60),
-      windowSeconds: reader.integer(undefined, ['SONDE_LEAKS_WINDOW_SECONDS'], [5, 86_400], 600),
-      minGrowthBytes: reader.integer(undefined, ['SONDE_LEAKS_MIN_GROWTH_BYTES'], [1_048_576, Number.MAX_SAFE_INTEGER], 33_554_432),
+      warmUpSeconds: reader.integer(undefined, ['SONDE_LEAKS_WARM_UP_SECONDS'], [0, 86_400], LEAK_SETTINGS.warmUpSeconds),
+      windowSeconds: reader.integer(undefined, ['SONDE_LEAKS_WINDOW_SECONDS'], [5, 86_400], LEAK_SETTINGS.windowSeconds),
+      minGrowthBytes: reader.integer(undefined, ['SONDE_LEAKS_MIN_GROWTH_BYTES'], [1_048_576, Number.MAX_SAFE_INTEGER], LEAK_SETTINGS.minGrowthBytes),
     },
     otlpTraces: readOtlp(reader, options, 'TRACES'),
     otlpMetrics: readOtlp(reader, options, 'METRICS'),

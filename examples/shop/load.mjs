@@ -8,8 +8,9 @@ const IN_FLIGHT_MAX = 200;
 const REQUEST_TIMEOUT_MILLIS = 10_000;
 /** After a pause of this process no more than so much of the missed load is made up for. */
 const CATCH_UP_SECONDS_MAX = 0.2;
-/** Logins until the load stops sending them, some 100 kB leaked each: shows the leak, spares the gateway. */
-const LOGINS_MAX = 4000;
+const LOGINS_PER_SECOND = 25;
+/** Logins end after so long: 200 MB are leaked by then, and collections of more would stall the gateway by themselves. */
+export const LOGIN_SECONDS = 80;
 
 /** What is sent, how often, and how many times at most. `request` maps a running number to path and body. */
 const MIX = [
@@ -23,7 +24,12 @@ const MIX = [
   },
   { method: 'POST', perSecond: 12, request: (n) => ({ path: `/users/u${n % 50}/orders/o${1 + (n % 200)}/checkout` }) },
   { method: 'GET', perSecond: 25, request: (n) => ({ path: `/recommendations/${n % 50}` }) },
-  { method: 'POST', perSecond: 25, max: LOGINS_MAX, request: (n) => ({ path: '/login', body: { userId: `u${n}` } }) },
+  {
+    method: 'POST',
+    perSecond: LOGINS_PER_SECOND,
+    max: LOGINS_PER_SECOND * LOGIN_SECONDS,
+    request: (n) => ({ path: '/login', body: { userId: `u${n}` } }),
+  },
   { method: 'GET', perSecond: 0.4, request: () => ({ path: '/exports/orders' }) },
 ];
 

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { startLoad } from './load.mjs';
+import { LOGIN_SECONDS, startLoad } from './load.mjs';
 import { reportLines } from './report.mjs';
 import { firstDeath, killServices, startServices, startWatchdog, stopServices, waitUntilReady } from './services.mjs';
 import { prepare } from './setup.mjs';
@@ -97,6 +97,7 @@ function whereToLook(services) {
     ...services.map(({ name, url, sondeUrl }) => `  ${name.padEnd(8)} ${url}  Sonde at ${sondeUrl}`),
     `  there: ${paths.join('  ')}`,
     `  go tool pprof ${services[0].sondeUrl}/debug/pprof/profile?last=30`,
+    `the route that leaks, POST /login, gets load for the first ${LOGIN_SECONDS} s only, to spare the gateway's memory`,
     '',
   ];
 }

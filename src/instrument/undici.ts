@@ -38,7 +38,7 @@ export function instrumentUndici(clients: ClientRequests, guard: Guard): () => v
   const origins = new Map<string, Origin>();
   const handlers: Record<string, (message: Message) => void> = {
     'undici:request:create': ({ request }) => {
-      if (!isSuppressed()) begin(clients, request, originOf(origins, String(request.origin)));
+      if (!isSuppressed()) begin(clients, request, origins);
     },
     'undici:client:sendHeaders': ({ request, socket }) => {
       const facts = request[RECORD]?.facts;
@@ -64,8 +64,10 @@ export function instrumentUndici(clients: ClientRequests, guard: Guard): () => v
   };
 }
 
-function begin(clients: ClientRequests, request: UndiciRequest, origin: Origin): void {
-  const record = clients.begin({ method: request.method, url: `${String(request.origin)}${request.path}`, ...origin });
+function begin(clients: ClientRequests, request: UndiciRequest, origins: Map<string, Origin>): void {
+  // A URL as text would end in the slash that the path begins with.
+  const origin = typeof request.origin === 'string' ? request.origin : request.origin.origin;
+  const record = clients.begin({ method: request.method, url: origin + request.path, ...originOf(origins, origin) });
   // undici speaks HTTP/1.1 unless an application allows HTTP/2, and its channels do not tell which.
   record.facts.protocolVersion = '1.1';
   request[RECORD] = record;

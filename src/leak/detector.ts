@@ -137,7 +137,8 @@ export class LeakDetector {
     const observations = new Map<string, Observation>();
     for (const window of this.#windows) {
       for (const seen of this.#judge(window, profile)) {
-        if (!observations.get(seen.key)?.heapRises) observations.set(seen.key, seen);
+        const [name] = seen.keys;
+        if (observations.get(name)?.heapRises !== true) observations.set(name, seen);
       }
     }
     for (const finding of this.#findings.update([...observations.values()], this.#epoch)) this.#options.onVerdict(finding);
@@ -172,7 +173,7 @@ export class LeakDetector {
     const { start } = window;
     if (start === undefined) return false;
     const growths = index.growing(start.liveBytes, this.#options.settings.minGrowthBytes);
-    return growths.some(({ key }) => !this.#findings.isLeak(key));
+    return growths.some(({ keys }) => !this.#findings.isLeak(keys));
   }
 
   #mayForce(): boolean {

@@ -50,78 +50,87 @@ const SEVERITY: readonly LeakLevel[] = ['watching', 'gone', 'suspect', 'leak'];
 
 interface Tracked {
   finding: LeakFinding;
+  keys: readonly string[];
   firstEpoch: number;
   hits: number;
   misses: number;
 }
 
 export class Findings {
-  readonly #tracked = new Map<string, Tracked>();
+  #tracked: Tracked[] = [];
 
   /** Takes in one evaluation of the heap after a collection; returns the findings that it made `leak` or `gone`. */
   update(observations: readonly Observation[], epoch: number): LeakFinding[] {
     const changed: LeakFinding[] = [];
+    const seen = new Set<Tracked>();
     for (const observation of observations) {
-      const finding = this.#hit(observation, epoch);
-      if (finding !== undefined) changed.push(finding);
+      const tracked = this.#find(observation.keys) ?? this.#begin(observation, epoch);
+      if (tracked === undefined || seen.has(tracked)) continue;
+      seen.add(tracked);
+      if (observation.heapRises && hit(tracked, observation, epoch)) changed.push(tracked.finding);
+      tracked.misses = 0;
     }
-    const seen = new Set(observations.map(({ key }) => key));
-    for (const [key, tracked] of this.#tracked) {
-      if (seen.has(key)) continue;
-      const finding = this.#miss(key, tracked);
-      if (finding !== undefined) changed.push(finding);
-    }
+    for (const tracked of this.#tracked) if (!seen.has(tracked) && miss(tracked)) changed.push(tracked.finding);
+    this.#tracked = this.#tracked.filter(({ finding, misses }) => finding.level !== 'suspect' || misses < MISSES_TO_CLEAR);
     return changed;
   }
 
-  isLeak(key: string): boolean {
-    return this.#tracked.get(key)?.finding.level === 'leak';
+  /** Whether a site goes by one of these keys and is a leak already. */
+  isLeak(keys: readonly string[]): boolean {
+    return this.#find(keys)?.finding.level === 'leak';
   }
 
   verdict(): LeakVerdict {
-    const findings = [...this.#tracked.values()]
+    const findings = this.#tracked
       .map(({ finding }) => finding)
       .toSorted((a, b) => severity(b.level) - severity(a.level) || b.grownBytes - a.grownBytes);
     return { level: findings[0]?.level ?? 'watching', findings };
   }
 
-  #hit(observation: Observation, epoch: number): LeakFinding | undefined {
-    const known = this.#tracked.get(observation.key);
-    if (!observation.heapRises) {
-      if (known !== undefined) known.misses = 0;
-      return undefined;
-    }
-    // One that was gone starts anew: it has to be confirmed again.
-    const fresh = known === undefined || known.finding.level === 'gone';
-    if (known === undefined && !this.#makeRoom()) return undefined;
-    const hits = fresh ? 1 : known.hits + 1;
-    const firstEpoch = fresh ? epoch : known.firstEpoch;
-    const confirmed = hits >= HITS_TO_CONFIRM && epoch - firstEpoch >= CONFIRM_EPOCHS;
-    const level = confirmed || known?.finding.level === 'leak' ? 'leak' : 'suspect';
-    const { site, stack, grownBytes, bytesPerHour, secondsToHeapLimit } = observation;
-    const sinceEpochMillis = fresh ? observation.sinceEpochMillis : known.finding.sinceEpochMillis;
-    const finding = { kind: 'heap', level, site, stack, grownBytes, bytesPerHour, sinceEpochMillis, secondsToHeapLimit } as const;
-    this.#tracked.set(observation.key, { finding, firstEpoch, hits, misses: 0 });
-    return level === 'leak' && known?.finding.level !== 'leak' ? finding : undefined;
+  #find(keys: readonly string[]): Tracked | undefined {
+    return this.#tracked.find((tracked) => tracked.keys.some((key) => keys.includes(key)));
   }
 
-  #miss(key: string, tracked: Tracked): LeakFinding | undefined {
-    tracked.misses += 1;
-    if (tracked.misses < MISSES_TO_CLEAR || tracked.finding.level === 'gone') return undefined;
-    if (tracked.finding.level === 'suspect') {
-      this.#tracked.delete(key);
-      return undefined;
+  /** Starts to track a suspect; not when the heap does not rise, nor when there are too many and none is gone. */
+  #begin(observation: Observation, epoch: number): Tracked | undefined {
+    if (!observation.heapRises) return undefined;
+    if (this.#tracked.length >= FINDINGS_MAX) {
+      const gone = this.#tracked.findIndex(({ finding }) => finding.level === 'gone');
+      if (gone === -1) return undefined;
+      this.#tracked.splice(gone, 1);
     }
-    tracked.finding = { ...tracked.finding, level: 'gone', secondsToHeapLimit: null };
-    return tracked.finding;
+    const finding = toFinding(observation, 'suspect', observation.sinceEpochMillis);
+    const tracked: Tracked = { finding, keys: observation.keys, firstEpoch: epoch, hits: 0, misses: 0 };
+    this.#tracked.push(tracked);
+    return tracked;
   }
+}
 
-  /** Drops the oldest finding that is gone when there are too many; false when all are current. */
-  #makeRoom(): boolean {
-    if (this.#tracked.size < FINDINGS_MAX) return true;
-    const gone = [...this.#tracked].find(([, { finding }]) => finding.level === 'gone');
-    return gone !== undefined && this.#tracked.delete(gone[0]);
-  }
+/** Counts a positive evaluation; true when it has made the site a leak. */
+function hit(tracked: Tracked, observation: Observation, epoch: number): boolean {
+  const before = tracked.finding;
+  // One that was gone starts anew: it has to be confirmed again.
+  const anew = before.level === 'gone';
+  tracked.hits = anew ? 1 : tracked.hits + 1;
+  if (anew) tracked.firstEpoch = epoch;
+  const confirmed = tracked.hits >= HITS_TO_CONFIRM && epoch - tracked.firstEpoch >= CONFIRM_EPOCHS;
+  const level = confirmed || before.level === 'leak' ? 'leak' : 'suspect';
+  tracked.keys = observation.keys;
+  tracked.finding = toFinding(observation, level, anew ? observation.sinceEpochMillis : before.sinceEpochMillis);
+  return level === 'leak' && before.level !== 'leak';
+}
+
+/** Counts a negative evaluation; true when a leak is gone by it. */
+function miss(tracked: Tracked): boolean {
+  tracked.misses += 1;
+  if (tracked.misses < MISSES_TO_CLEAR || tracked.finding.level !== 'leak') return false;
+  tracked.finding = { ...tracked.finding, level: 'gone', secondsToHeapLimit: null };
+  return true;
+}
+
+function toFinding(observation: Observation, level: LeakFinding['level'], sinceEpochMillis: number): LeakFinding {
+  const { site, stack, grownBytes, bytesPerHour, secondsToHeapLimit } = observation;
+  return { kind: 'heap', level, site, stack, grownBytes, bytesPerHour, sinceEpochMillis, secondsToHeapLimit };
 }
 
 function severity(level: LeakLevel): number {

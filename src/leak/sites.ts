@@ -7,8 +7,8 @@ import { CallTree } from './call-tree.ts';
 
 /** A function that keeps more and more. */
 export interface Growth {
-  /** The same for the same function in every evaluation. */
-  readonly key: string;
+  /** Of the function named, and of the one whose frames V8 recorded; a leak keeps at least one as V8 inlines. */
+  readonly keys: readonly [named: string, recorded: string];
   /** `line` is where the function starts, or the nameless callback in it that allocates. */
   readonly site: Site;
   /** The stack that allocated most of it, innermost first. */
@@ -87,7 +87,7 @@ export class SiteIndex {
       .slice(0, GROWTHS_MAX)
       .map(([key, grownBytes]) => this.#growth(key, grownBytes));
     // Two callers of one inlined function are one site; the larger comes first and is kept.
-    return [...new Map(growths.toReversed().map((growth) => [growth.key, growth])).values()].toReversed();
+    return growths.filter(({ keys }, i) => growths.findIndex((growth) => growth.keys[0] === keys[0]) === i);
   }
 
   #count({ nodeId, size, ordinal }: HeapSample): void {
@@ -127,7 +127,8 @@ export class SiteIndex {
   #growth(key: string, grownBytes: number): Growth {
     const inner = this.#inlined(key);
     const { site } = this.#survivors.get(inner) as Survivors;
-    return { ...this.#tree.named({ key: inner, site }), stack: this.#heaviestStack(key), grownBytes };
+    const named = this.#tree.named({ key: inner, site });
+    return { keys: [named.key, key], site: named.site, stack: this.#heaviestStack(key), grownBytes };
   }
 
   /**

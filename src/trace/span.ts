@@ -19,7 +19,9 @@ import type { Resource } from '@opentelemetry/resources';
 import type { ReadableSpan, TimedEvent } from '@opentelemetry/sdk-trace-node';
 import type { Clock } from '../core/clock.ts';
 import { BAGGAGE_KEY, SAMPLED, SPAN_KEY, type StoredSpan } from '../core/context.ts';
+import { attributeKeys, isAttributeValue, limitAttributes, truncate } from './attributes.ts';
 import { TraceStateHeader, type BaggageSource } from './propagation.ts';
+import { isTimeInput, timeInputEpochMillis, toHrTime } from './time.ts';
 
 export const STATUS_UNSET = 0;
 export const STATUS_OK = 1;
@@ -146,9 +148,9 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
   }
 
   setAttribute(key: string, value: AttributeValue): this {
-    if (value === undefined || value === null || !this.isRecording() || key === '' || !isAttributeValue(value)) return this;
+    if (!this.isRecording() || typeof key !== 'string' || key === '' || !isAttributeValue(value)) return this;
     const attributes = (this.#attributes ??= {});
-    if (!(key in attributes)) {
+    if (!Object.hasOwn(attributes, key)) {
       if (this.#attributeCount >= this.owner.limits.attributeCount) {
         this.#droppedAttributes += 1;
         return this;
@@ -160,7 +162,7 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
   }
 
   setAttributes(attributes: Attributes): this {
-    for (const key of Object.keys(attributes)) this.setAttribute(key, attributes[key] as AttributeValue);
+    for (const key of attributeKeys(attributes)) this.setAttribute(key, attributes[key] as AttributeValue);
     return this;
   }
 
@@ -177,47 +179,44 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
       events.shift();
       this.#droppedEvents += 1;
     }
-    const timeFirst = isTimeInput(attributesOrTime);
-    const own = timeFirst ? {} : ((attributesOrTime) ?? {});
-    const limited = limitAttributes(own, attributePerEventCount, this.owner.limits.attributeValueLength);
-    const at = timeFirst ? (attributesOrTime) : time;
-    events.push({
-      name,
-      attributes: limited.attributes,
-      time: toHrTime(at === undefined ? this.#nowEpochMillis() : timeInputEpochMillis(at, this.owner.clock)),
-      droppedAttributesCount: limited.dropped,
-    });
+    const isTime = isTimeInput(attributesOrTime);
+    const limited = limitAttributes(isTime ? undefined : (attributesOrTime as Attributes), attributePerEventCount, this.owner.limits.attributeValueLength);
+    const at = timeInputEpochMillis(time, this.owner.clock) ?? timeInputEpochMillis(attributesOrTime, this.owner.clock) ?? this.#nowEpochMillis();
+    events.push({ name, attributes: limited.attributes, time: toHrTime(at), droppedAttributesCount: limited.dropped });
     return this;
   }
 
   addLink(link: Link): this {
-    if (!this.isRecording()) return this;
+    if (!this.isRecording() || !link?.context) return this;
     const { linkCount, attributePerLinkCount, attributeValueLength } = this.owner.limits;
     const links = (this.#links ??= []);
     if (links.length >= linkCount) {
+      // The newest are kept, as of events.
+      links.shift();
       this.#droppedLinks += 1;
-      return this;
+      if (linkCount === 0) return this;
     }
-    const limited = limitAttributes(link.attributes ?? {}, attributePerLinkCount, attributeValueLength);
+    const limited = limitAttributes(link.attributes, attributePerLinkCount, attributeValueLength);
     links.push({ context: link.context, attributes: limited.attributes, droppedAttributesCount: limited.dropped });
     return this;
   }
 
   addLinks(links: Link[]): this {
-    for (const link of links) this.addLink(link);
+    if (Array.isArray(links)) for (const link of links) this.addLink(link);
     return this;
   }
 
   setStatus(status: SpanStatus): this {
     // Ok is final and Unset never replaces (OpenTelemetry trace API, Set Status).
-    if (!this.isRecording() || status.code === STATUS_UNSET || this.statusCode === STATUS_OK) return this;
-    this.statusCode = status.code;
-    this.statusMessage = status.code === STATUS_ERROR && typeof status.message === 'string' ? status.message : undefined;
+    const code = status?.code;
+    if (!this.isRecording() || (code !== STATUS_OK && code !== STATUS_ERROR) || this.statusCode === STATUS_OK) return this;
+    this.statusCode = code;
+    this.statusMessage = code === STATUS_ERROR && typeof status.message === 'string' ? status.message : undefined;
     return this;
   }
 
   updateName(name: string): this {
-    if (this.isRecording()) this.#name = name;
+    if (this.isRecording() && typeof name === 'string') this.#name = name;
     return this;
   }
 
@@ -238,11 +237,10 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
 
   end(endTime?: TimeInput): void {
     if (this.endMonotonicMillis !== 0) return;
-    if (endTime === undefined) {
-      this.endAt(this.owner.clock.monotonicMillis());
-    } else {
-      this.endAt(this.startMonotonicMillis + (timeInputEpochMillis(endTime, this.owner.clock) - this.startEpochMillis));
-    }
+    const endEpochMillis = timeInputEpochMillis(endTime, this.owner.clock);
+    this.endAt(
+      endEpochMillis === undefined ? this.owner.clock.monotonicMillis() : this.startMonotonicMillis + (endEpochMillis - this.startEpochMillis),
+    );
   }
 
   /** Ends the span at a reading of the monotonic clock that the caller already has. */
@@ -339,57 +337,6 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
   #nowEpochMillis(): number {
     return this.startEpochMillis + (this.owner.clock.monotonicMillis() - this.startMonotonicMillis);
   }
-}
-
-function isAttributeValue(value: unknown): value is AttributeValue {
-  if (Array.isArray(value)) return value.every((item) => item === null || isPrimitive(item));
-  return isPrimitive(value);
-}
-
-function isPrimitive(value: unknown): boolean {
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
-}
-
-function truncate(value: AttributeValue, length: number): AttributeValue {
-  if (length === Infinity) return value;
-  if (typeof value === 'string') return value.length > length ? value.slice(0, length) : value;
-  if (Array.isArray(value)) {
-    return value.map((item) => (typeof item === 'string' && item.length > length ? item.slice(0, length) : item)) as AttributeValue;
-  }
-  return value;
-}
-
-function limitAttributes(attributes: Attributes, count: number, length: number): { attributes: Attributes; dropped: number } {
-  const limited: Attributes = {};
-  let kept = 0;
-  let dropped = 0;
-  for (const key of Object.keys(attributes)) {
-    const value = attributes[key];
-    if (value === undefined || value === null || key === '' || !isAttributeValue(value)) continue;
-    if (kept >= count) {
-      dropped += 1;
-      continue;
-    }
-    limited[key] = truncate(value, length);
-    kept += 1;
-  }
-  return { attributes: limited, dropped };
-}
-
-function isTimeInput(value: unknown): value is TimeInput {
-  return typeof value === 'number' || value instanceof Date || (Array.isArray(value) && value.length === 2 && typeof value[0] === 'number');
-}
-
-/** Epoch milliseconds of any form of time the api takes; a small number is a reading of `performance.now()`. */
-export function timeInputEpochMillis(time: TimeInput, clock: Clock): number {
-  if (typeof time === 'number') return time < performance.timeOrigin ? clock.epochMillis(time) : time;
-  if (time instanceof Date) return time.getTime();
-  return time[0] * 1e3 + time[1] / 1e6;
-}
-
-function toHrTime(millis: number): HrTime {
-  const seconds = Math.trunc(millis / 1000);
-  return [seconds, Math.round((millis - seconds * 1000) * 1e6)];
 }
 
 /** The span that a context of the api holds, when it is one of ours. */

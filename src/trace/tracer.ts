@@ -9,7 +9,8 @@ import { activeContext, activeSpan, BAGGAGE_KEY, runWith, SAMPLED, SPAN_KEY, typ
 import { newSpanId, newTraceId } from '../core/ids.ts';
 import { BaggageHeader, parseTraceparent, type BaggageSource, type PropagationOptions } from './propagation.ts';
 import type { Sampler } from './sampling.ts';
-import { Span, timeInputEpochMillis, type SpanLimits, type SpanOrigin, type SpanOwner } from './span.ts';
+import { Span, type SpanLimits, type SpanOrigin, type SpanOwner } from './span.ts';
+import { timeInputEpochMillis } from './time.ts';
 
 const KIND_INTERNAL = 0;
 const KIND_SERVER = 1;
@@ -92,10 +93,10 @@ export class Tracing implements SpanOwner {
     const parent = options.root === true ? undefined : (context.getValue(SPAN_KEY) as ApiSpan | undefined);
     const baggage = contextBaggage(context);
     const origin = parent instanceof Span ? this.#below(parent, baggage) : this.#origin(validParent(parent), baggage);
-    const startTime = options.startTime === undefined ? undefined : timeInputEpochMillis(options.startTime, this.clock);
+    const startTime = timeInputEpochMillis(options.startTime, this.clock);
     const span = new Span(this, scope, name, options.kind ?? KIND_INTERNAL, newSpanId(), origin, startTime);
     if (options.attributes !== undefined) span.setAttributes(options.attributes);
-    for (const link of (options.links) ?? []) span.addLink(link);
+    if (options.links !== undefined) span.addLinks(options.links);
     return span;
   }
 
@@ -145,10 +146,13 @@ export class Tracing implements SpanOwner {
   }
 }
 
-/** A span context of all zeros is no parent (OpenTelemetry API, IsValid). */
+const TRACE_ID = /^(?!0{32})[0-9a-f]{32}$/i;
+const SPAN_ID = /^(?!0{16})[0-9a-f]{16}$/i;
+
+/** A span context of all zeros, or of other than hexadecimal digits, is no parent (OpenTelemetry API, IsValid). */
 function validParent(parent: ApiSpan | undefined): ReturnType<ApiSpan['spanContext']> | undefined {
   const context = parent?.spanContext();
-  return context !== undefined && /[1-9a-f]/.test(context.traceId) && /[1-9a-f]/.test(context.spanId) ? context : undefined;
+  return context !== undefined && TRACE_ID.test(context.traceId) && SPAN_ID.test(context.spanId) ? context : undefined;
 }
 
 function activeBaggage(): BaggageSource | undefined {
@@ -188,7 +192,7 @@ class SondeTracer implements ApiTracer {
   }
 
   startSpan(name: string, options: SpanOptions = {}, context: Context = activeContext()): ApiSpan {
-    return this.#tracing.start(this.#scope, name, options, context);
+    return this.#tracing.start(this.#scope, name, options ?? {}, context);
   }
 
   startActiveSpan<F extends (span: ApiSpan) => unknown>(name: string, ...rest: unknown[]): ReturnType<F> {

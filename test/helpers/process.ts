@@ -1,11 +1,18 @@
-// Child processes for tests: started, watched line by line, ended.
+// Child processes for tests: started, watched line by line, ended. Services among them (applications that serve HTTP and
+// print `app <port>`) are asked over raw sockets, so that what they answer can be compared byte by byte.
 import { spawn, type ChildProcess } from 'node:child_process';
+import net from 'node:net';
 import path from 'node:path';
 
 export const ROOT: string = path.resolve(import.meta.dirname, '../..');
 
 /** The built preload, as a user would name it by path. */
 export const REGISTER: string = path.join(ROOT, 'dist/register.js');
+
+/** Where the small applications are. */
+export const APPS: string = path.join(ROOT, 'test/fixtures/apps');
+
+const alive = new Set<ChildProcess>();
 
 export interface RunOptions {
   readonly node?: string;
@@ -33,6 +40,8 @@ export class Running {
   constructor(options: RunOptions) {
     const { node = process.execPath, args, env, cwd = ROOT, stdio = 'pipe' } = options;
     this.child = spawn(node, args, { cwd, env: cleanEnv(env), stdio: stdio as 'pipe' });
+    alive.add(this.child);
+    this.child.once('exit', () => alive.delete(this.child));
     this.child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
     this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.ended = new Promise((resolve, reject) => {
@@ -69,6 +78,109 @@ export function run(options: RunOptions): Running {
 /** Runs a child to its end. */
 export function runToEnd(options: RunOptions): Promise<Ended> {
   return new Running(options).ended;
+}
+
+/** Kills what still runs; for the end of each test. */
+export function killAll(): void {
+  for (const child of alive) child.kill('SIGKILL');
+}
+
+export interface ServiceOptions extends Omit<RunOptions, 'args'> {
+  /** File name in `test/fixtures/apps`, or a path. */
+  readonly app: string;
+  /** Flags of Node before the file; the preload unless said otherwise. */
+  readonly flags?: readonly string[];
+}
+
+/** Starts a service and waits until it listens; Sonde takes a free port unless the test names one. */
+export async function startService({ app, flags = ['--require', REGISTER], env, ...rest }: ServiceOptions): Promise<Service> {
+  const running = run({ ...rest, args: [...flags, path.resolve(APPS, app)], env: { SONDE_PORT: '0', ...env } });
+  const [, port] = await running.seen(/^app (\d+)$/m);
+  return new Service(running, Number(port));
+}
+
+/** A service that listens. */
+export class Service {
+  readonly running: Running;
+  readonly port: number;
+
+  constructor(running: Running, port: number) {
+    this.running = running;
+    this.port = port;
+  }
+
+  /** All bytes that one GET is answered with on a connection of its own, the date masked. */
+  get(target: string, headers: readonly string[] = []): Promise<string> {
+    return exchange(this.port, ['GET', target, ...headers]);
+  }
+
+  /** Base URL from the start line. */
+  async sondeUrl(): Promise<string> {
+    const [, url] = await this.running.seen(/^sonde \S+ .* listening on (http:\S+)$/m);
+    return url!;
+  }
+
+  /** The text of one of Sonde's endpoints. */
+  async read(endpoint: string): Promise<string> {
+    return await (await fetch((await this.sondeUrl()) + endpoint)).text();
+  }
+
+  /** Requests of the application that Sonde has counted. */
+  async counted(): Promise<number> {
+    const counts = (await this.read('/metrics')).matchAll(/^http_server_request_duration_seconds_count\{.*\} (\d+)$/gm);
+    return Array.from(counts, ([, count]) => Number(count)).reduce((sum, count) => sum + count, 0);
+  }
+}
+
+/** Sends one request and reads until the other side closes; a connection that breaks adds the error's code. */
+export function exchange(port: number, [method, target, ...headers]: readonly string[]): Promise<string> {
+  return new Promise((resolve) => {
+    let received = '';
+    const socket = net.connect(port, '127.0.0.1');
+    socket.on('data', (chunk) => (received += chunk.toString('latin1')));
+    socket.on('error', (error: NodeJS.ErrnoException) => (received += error.code));
+    socket.once('close', () => resolve(received.replace(/^Date: .*/im, 'Date: masked')));
+    socket.write([`${method} ${target} HTTP/1.1`, 'Host: app', 'Connection: close', ...headers, '', ''].join('\r\n'));
+  });
+}
+
+/** What the outside sees of a service, from its first request to its end. */
+export interface Seen<T> {
+  readonly result: T;
+  readonly ended: Ended;
+}
+
+export interface Compared<T> {
+  readonly bare: Seen<T>;
+  readonly sonde: Seen<T>;
+  /** What Sonde wrote; it is not in `sonde.ended.stderr`. */
+  readonly lines: readonly string[];
+}
+
+/** Plays the scenario to the end of the process, at the same time on the service bare and under Sonde. */
+export async function withAndWithout<T>(options: ServiceOptions, scenario: (service: Service) => Promise<T>): Promise<Compared<T>> {
+  const { flags = [], ...rest } = options;
+  const bare = startService({ ...rest, flags }).then((service) => play(service, scenario));
+  const sonde = startService({ ...rest, flags: [...flags, '--require', REGISTER] }).then(async (service) => {
+    if (rest.stdio === undefined) await service.sondeUrl();
+    return play(service, scenario);
+  });
+  const seen = { bare: await bare, sonde: await sonde };
+  const { rest: stderr, lines } = ownLines(seen.sonde.ended.stderr);
+  return { bare: seen.bare, sonde: { ...seen.sonde, ended: { ...seen.sonde.ended, stderr } }, lines };
+}
+
+async function play<T>(service: Service, scenario: (service: Service) => Promise<T>): Promise<Seen<T>> {
+  const result = await scenario(service);
+  const ended = await service.running.ended;
+  return { result, ended: { ...ended, stdout: ended.stdout.replace(/^app \d+$/m, 'app <port>') } };
+}
+
+/** Sonde's own lines apart from the rest of what a process wrote. */
+export function ownLines(stderr: string): { rest: string; lines: readonly string[] } {
+  const lines = stderr.split('\n');
+  const isOwn = (line: string): boolean => /^sonde(?: \d|:)/.test(line);
+  return { rest: lines.filter((line) => !isOwn(line)).join('\n'), lines: lines.filter(isOwn) };
 }
 
 /** This environment without what would steer Sonde or Node in the child, and with what the test says. */

@@ -10,7 +10,7 @@ const PORT = Number(process.env.PORT ?? 3000);
 const ORDERS_URL = process.env.ORDERS_URL ?? 'http://127.0.0.1:3001';
 
 const SEARCH_CACHE_MAX = 500;
-const VIEWED_PER_SESSION = 1000;
+const VIEWED_PER_SESSION = 800;
 
 const log = winston.createLogger({
   format: winston.format.combine(winston.format.timestamp(), winston.format.json()),
@@ -132,4 +132,6 @@ app.use((error, _req, res, _next) => {
   res.status(error.status ?? 500).json({ message: error.message });
 });
 
-app.listen(PORT, '127.0.0.1', () => log.info('gateway listens', { port: PORT }));
+const server = app.listen(PORT, '127.0.0.1', () => log.info('gateway listens', { port: PORT }));
+// Longer than any client keeps an idle connection, or a request meets a connection that is just being closed.
+server.keepAliveTimeout = 65_000;

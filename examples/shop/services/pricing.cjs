@@ -57,6 +57,8 @@ const server = http.createServer((req, res) => {
   });
 });
 
+// Longer than any client keeps an idle connection, or a request meets a connection that is just being closed.
+server.keepAliveTimeout = 65_000;
 server.listen(PORT, '127.0.0.1', () => {
   console.log(JSON.stringify({ level: 'info', message: 'pricing listens', port: PORT }));
 });
