@@ -104,7 +104,8 @@ class Reader {
   }
 
   problem(name: string, value: string, accepted: string): void {
-    this.problems.push({ name, value, accepted });
+    // A variable for both signals is read for each of them.
+    if (!this.problems.some((known) => known.name === name)) this.problems.push({ name, value, accepted });
   }
 
   text(option: [string, string | undefined] | undefined, ...names: string[]): string | undefined {

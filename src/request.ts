@@ -129,15 +129,21 @@ export class ServerRequests {
     enter(span);
   }
 
-  /** Names the route that serves this response; empty takes the name back (the route passed the request on). */
+  /** Names the route that serves this response. */
   named(res: ServerResponse, route: string): void {
     const span = (res as RecordedResponse)[RECORD];
-    if (span !== undefined) span.route = route.length > ROUTE_LENGTH_MAX ? route.slice(0, ROUTE_LENGTH_MAX) : route;
+    if (span === undefined) return;
+    span.route = route.length > ROUTE_LENGTH_MAX ? route.slice(0, ROUTE_LENGTH_MAX) : route;
+    span.routePassed = false;
   }
 
-  /** The route of this response so far; empty when no router has named one. */
-  routeOf(res: ServerResponse): string {
-    return (res as RecordedResponse)[RECORD]?.route ?? '';
+  /**
+   * Notes that the named route passed the request on. It keeps the name, because what answers may be the middleware
+   * that writes what the route found, unless nothing does: a 404 after it is a path that nothing serves.
+   */
+  passed(res: ServerResponse): void {
+    const span = (res as RecordedResponse)[RECORD];
+    if (span !== undefined) span.routePassed = true;
   }
 
   /** Notes an error of the application's on this response's span, once however often it is reported. The status decides whether the request failed. */
@@ -178,6 +184,7 @@ export class ServerRequests {
       // An error that the application answered with less than 500 is no failure of the request.
       span.errorType = '';
     }
+    if (status === 404 && span.routePassed) span.route = '';
     const seconds = (now - span.startMonotonicMillis) / 1000;
     const cell = this.#cell(span, req, status);
     if ((span.traceFlags & SAMPLED) !== 0) cell.observeTraced(seconds, span, span.startEpochMillis + seconds * 1000);

@@ -9,9 +9,7 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /** Calls `flush` before the process ends by itself or by a signal; returns how to stop. */
 export function onExit(flush: (timeoutMillis: number) => Promise<void>, guard: Guard): () => void {
-  // Once: the flush itself is work, after which Node says beforeExit again.
-  const onBeforeExit = (): void => void flushAwake(flush, guard);
-  const listeners = SIGNALS.map((signal) => {
+  const stops = SIGNALS.map((signal) => {
     const listener = (): void => {
       // Gone before any other listener looks: some (signal-exit) end the process only if no stranger is listening too.
       process.removeListener(signal, listener);
@@ -20,13 +18,39 @@ export function onExit(flush: (timeoutMillis: number) => Promise<void>, guard: G
       // The default effect, which our listener took away, is due.
       if (!handledByOthers) void flushed.then(() => process.kill(process.pid, signal));
     };
-    process.on(signal, listener);
+    // Before those of other preloads too, for the same reason.
+    process.prependListener(signal, listener);
     return () => process.removeListener(signal, listener);
   });
-  process.once('beforeExit', onBeforeExit);
+  stops.push(holdBeforeExit(() => void flushAwake(flush, guard)));
   return () => {
-    process.removeListener('beforeExit', onBeforeExit);
-    for (const stop of listeners) stop();
+    for (const stop of stops) stop();
+  };
+}
+
+/**
+ * Calls `flush` when Node first says beforeExit, and keeps that from the application: the flush is work, after which
+ * Node says it again, and a listener of the application's would be called once more than without us.
+ */
+function holdBeforeExit(flush: () => void): () => void {
+  const owner = process as { emit: (...args: unknown[]) => boolean };
+  const original = owner.emit;
+  const before = Object.getOwnPropertyDescriptor(owner, 'emit');
+  let held = false;
+  // No listener can stop the ones after it, so this stands before all of them, where Node looks it up.
+  function emit(this: unknown, ...args: unknown[]): boolean {
+    if (held || args[0] !== 'beforeExit') return original.apply(this, args);
+    held = true;
+    flush();
+    return true;
+  }
+  Object.defineProperty(owner, 'emit', { value: emit, configurable: true, writable: true, enumerable: false });
+  return () => {
+    held = true;
+    // Somebody may have wrapped ours since; then it stays and only passes on.
+    if (owner.emit !== emit) return;
+    delete (owner as { emit?: unknown }).emit;
+    if (before !== undefined) Object.defineProperty(owner, 'emit', before);
   };
 }
 

@@ -83,10 +83,9 @@ function patchDispatch(route: RoutePrototype, requests: ServerRequests, guard: G
   const entered = guard.wrap('express', (self: Route, req: ExpressRequest, res: ServerResponse) => requests.named(res, templateOf(req, self.path)));
   const left = leaving(requests, guard);
   route.dispatch = function dispatch(req, res, done): void {
-    const before = requests.routeOf(res);
     entered(this, req, res);
     original.call(this, req, res, (error?: unknown) => {
-      left(res, before, error);
+      left(res, error);
       done(error);
     });
   };
@@ -103,10 +102,9 @@ function patchParam(prototype: RouterPrototype, requests: ServerRequests, guard:
     if (typeof name !== 'string' || typeof fn !== 'function') return original.call(this, name, fn);
     return original.call(this, name, function sondeParam(this: unknown, ...args: unknown[]): unknown {
       const [req, res, next] = args as [ExpressRequest, ServerResponse, Next];
-      const before = requests.routeOf(res);
       entered(req, res);
       args[2] = (error?: unknown): void => {
-        left(res, before, error);
+        left(res, error);
         next(error);
       };
       return fn.apply(this, args) as unknown;
@@ -115,9 +113,9 @@ function patchParam(prototype: RouterPrototype, requests: ServerRequests, guard:
 }
 
 /** Takes a route's name back when the route passed the request on without an error, because another shall serve it. */
-function leaving(requests: ServerRequests, guard: Guard): (res: ServerResponse, before: string, error: unknown) => void {
-  return guard.wrap('express', (res: ServerResponse, before: string, error: unknown) => {
-    if (error === undefined || error === null || error === 'route' || error === 'router') requests.named(res, before);
+function leaving(requests: ServerRequests, guard: Guard): (res: ServerResponse, error: unknown) => void {
+  return guard.wrap('express', (res: ServerResponse, error: unknown) => {
+    if (error === undefined || error === null || error === 'route' || error === 'router') requests.passed(res);
   });
 }
 

@@ -23,8 +23,8 @@ type Globals = { [SLOT]?: Slot | undefined };
 
 /** A loaded copy of the api, as far as it is asked. */
 interface ApiCopy {
-  readonly trace: { setGlobalTracerProvider(provider: TracerProvider): boolean };
-  readonly metrics: { setGlobalMeterProvider(provider: MeterProvider): boolean };
+  readonly trace: { setGlobalTracerProvider(provider: TracerProvider): boolean; disable(): void };
+  readonly metrics: { setGlobalMeterProvider(provider: MeterProvider): boolean; disable(): void };
 }
 
 /** Makes Sonde the provider behind @opentelemetry/api; returns how to take it back. */
@@ -35,7 +35,8 @@ export function registerApi(providers: ApiProviders, diag: Diag): () => void {
     diag.warn('otel-api', 'an OpenTelemetry SDK is already registered in this process; spans made through @opentelemetry/api stay with it');
     return () => {};
   }
-  for (const copy of loadedCopies()) {
+  const copies = loadedCopies();
+  for (const copy of copies) {
     globals[SLOT] = undefined;
     copy.trace.setGlobalTracerProvider(providers.trace);
     copy.metrics.setGlobalMeterProvider(providers.metrics);
@@ -43,7 +44,13 @@ export function registerApi(providers: ApiProviders, diag: Diag): () => void {
   const slot = Object.defineProperty({ ...present, ...providers } as Slot, 'version', { value: API_VERSION, enumerable: true });
   globals[SLOT] = slot;
   return () => {
-    if (globals[SLOT] === slot) globals[SLOT] = present;
+    if (globals[SLOT] !== slot) return;
+    // Each copy forgets the provider it was pointed to; tracers that it has handed out keep theirs.
+    for (const copy of copies) {
+      copy.trace.disable();
+      copy.metrics.disable();
+    }
+    globals[SLOT] = present;
   };
 }
 
@@ -108,6 +115,8 @@ function bindEmitter(context: Context, emitter: Emitter): void {
     const original = emitter[name];
     if (original === undefined) continue;
     emitter[name] = function add(event, listener): unknown {
+      // What is no function is for Node to refuse.
+      if (typeof listener !== 'function') return original.call(this, event, listener);
       const known: Callback = bound.get(listener) ?? bindFunction(context, listener);
       // Node finds a wrapped listener for removal by this property.
       known.listener = listener.listener ?? listener;
@@ -119,7 +128,8 @@ function bindEmitter(context: Context, emitter: Emitter): void {
     const original = emitter[name];
     if (original === undefined) continue;
     emitter[name] = function remove(event, listener): unknown {
-      return original.call(this, event, bound.get(listener) ?? listener);
+      // What Node wrapped for `once` is known by what it became here; everything else Node finds by the property above.
+      return original.call(this, event, listener?.listener === undefined ? listener : (bound.get(listener) ?? listener));
     };
   }
 }

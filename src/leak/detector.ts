@@ -5,10 +5,11 @@ import { getHeapSpaceStatistics, getHeapStatistics } from 'node:v8';
 import type { Clock } from '../core/clock.ts';
 import type { Guard, Timer } from '../core/guard.ts';
 import type { HeapSamples } from '../core/heap-samples.ts';
+import type { Ownership } from './call-tree.ts';
+import { CallTree } from './call-tree.ts';
 import type { LeakFinding, LeakVerdict, Observation } from './findings.ts';
 import { Findings } from './findings.ts';
 import { AGE_GROUPS, GrowthWindow } from './growth-window.ts';
-import type { Ownership } from './call-tree.ts';
 import { SiteIndex } from './sites.ts';
 import type { TrendPoint } from './trend.ts';
 import { isRising, slopeBytesPerSecond } from './trend.ts';
@@ -118,7 +119,7 @@ export class LeakDetector {
     if (profile === undefined) return this.#forget();
     this.#epoch += 1;
     const [shortest] = this.#windows as [GrowthWindow];
-    const index = new SiteIndex(profile, shortest.boundaries, this.#ownership());
+    const index = new SiteIndex(this.#callTree(profile), shortest.boundaries);
     const suspicious = this.#isSuspicious(shortest, index);
     this.#suspicions = suspicious ? this.#suspicions + 1 : 0;
     const mark = { monotonicMillis: nowMillis, ordinal: lastOrdinal(profile), liveBytes: index.liveBytes() };
@@ -134,9 +135,10 @@ export class LeakDetector {
     this.#judgedEpoch = this.#epoch;
     const profile = await this.#options.readSamples();
     if (profile === undefined) return this.#forget();
+    const tree = this.#callTree(profile);
     const observations = new Map<string, Observation>();
     for (const window of this.#windows) {
-      for (const seen of this.#judge(window, profile)) {
+      for (const seen of this.#judge(window, tree)) {
         const [name] = seen.keys;
         if (observations.get(name)?.heapRises !== true) observations.set(name, seen);
       }
@@ -145,7 +147,7 @@ export class LeakDetector {
   }
 
   /** The sites that grew over one window, none while it is not full. */
-  #judge(window: GrowthWindow, profile: HeapSamples): Observation[] {
+  #judge(window: GrowthWindow, tree: CallTree): Observation[] {
     const { clock, settings } = this.#options;
     const { start } = window;
     if (start === undefined) return [];
@@ -154,7 +156,7 @@ export class LeakDetector {
     const slope = slopeBytesPerSecond(points);
     // A first collection says nothing against a leak; its survivors are judged by age and growth all the same.
     const heapRises = points.length < 2 || (isRising(points) && slope * seconds >= settings.minGrowthBytes);
-    const index = new SiteIndex(profile, window.boundaries, this.#ownership());
+    const index = new SiteIndex(tree, window.boundaries);
     return index.growing(start.liveBytes, settings.minGrowthBytes).map((growth) => ({
       ...growth,
       heapRises,
@@ -211,8 +213,8 @@ export class LeakDetector {
     this.#suspicions = 0;
   }
 
-  #ownership(): Ownership {
-    return this.#options.ownership ?? {};
+  #callTree(profile: HeapSamples): CallTree {
+    return new CallTree(profile, this.#options.ownership);
   }
 }
 

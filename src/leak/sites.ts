@@ -1,9 +1,8 @@
 // Which function's allocations stay alive, from V8's live-heap samples. Their ordinals are the order of allocation,
 // so the ordinals noted at equal times cut the survivors into age groups. A leak leaves survivors of every age and
 // grows; a cache that has filled, and requests in flight, do not (surviving generations, as in JFR). Pure.
-import type { HeapSample, HeapSamples } from '../core/heap-samples.ts';
-import type { Ownership, Site } from './call-tree.ts';
-import { CallTree } from './call-tree.ts';
+import type { HeapSample } from '../core/heap-samples.ts';
+import type { CallTree, Site, SiteNode } from './call-tree.ts';
 
 /** A function that keeps more and more. */
 export interface Growth {
@@ -16,16 +15,19 @@ export interface Growth {
   readonly grownBytes: number;
 }
 
-/** What is alive of what a function and its callees allocated; young is what came after the first boundary. */
-interface Survivors {
-  readonly site: Site;
+/** What is alive of what was allocated in one place; young is what came after the first boundary. */
+interface NodeSurvivors {
   liveBytes: number;
   youngSamples: number;
   youngBytes: number;
   /** Samples per age group, one between each two boundaries, oldest first. */
   readonly ages: number[];
+}
+
+/** The same of a function and everything it called. */
+interface Survivors extends NodeSurvivors {
   /** Young bytes by callee. */
-  readonly callees: Map<string, number>;
+  readonly callees: Map<SiteNode, number>;
 }
 
 /** Mean bytes between two samples; the engine's setting. */
@@ -51,22 +53,21 @@ const GROWTHS_MAX = 8;
 /** Live-heap samples grouped by function, each function counted with everything below it. */
 export class SiteIndex {
   readonly #tree: CallTree;
-  readonly #samples: readonly HeapSample[];
   readonly #boundaries: readonly number[];
-  readonly #survivors = new Map<string, Survivors>();
+  readonly #survivors = new Map<SiteNode, Survivors>();
 
   /** `boundaries` are ordinals at equal distances in time, oldest first. */
-  constructor(samples: HeapSamples, boundaries: readonly number[], ownership: Ownership) {
-    this.#tree = new CallTree(samples, ownership);
-    // By age, which V8 does not promise; #inlined reads them in that order.
-    this.#samples = samples.samples.toSorted((a, b) => a.ordinal - b.ordinal);
+  constructor(tree: CallTree, boundaries: readonly number[]) {
+    this.#tree = tree;
     this.#boundaries = boundaries;
-    for (const sample of this.#samples) this.#count(sample);
+    const byNode = new Map<number, NodeSurvivors>();
+    for (const sample of tree.samples) this.#count(byNode, sample);
+    for (const [nodeId, counts] of byNode) this.#addToPath(tree.path(nodeId), counts);
   }
 
   /** Live bytes by function key, to be compared with later. */
   liveBytes(): Map<string, number> {
-    return new Map([...this.#survivors].map(([key, { liveBytes }]) => [key, liveBytes]));
+    return new Map([...this.#survivors].map(([{ key }, { liveBytes }]) => [key, liveBytes]));
   }
 
   /**
@@ -74,61 +75,64 @@ export class SiteIndex {
    * deepest ones that account for it.
    */
   growing(before: ReadonlyMap<string, number>, minGrowthBytes: number): Growth[] {
-    const grown = new Map<string, number>();
-    for (const [key, survivors] of this.#survivors) {
-      const grownBytes = survivors.liveBytes - (before.get(key) ?? 0);
+    const grown = new Map<SiteNode, number>();
+    for (const [siteNode, survivors] of this.#survivors) {
+      const grownBytes = survivors.liveBytes - (before.get(siteNode.key) ?? 0);
       // Three standard deviations of a sum of that many samples; nine samples are the least that can pass.
       const noiseBytes = 3 * Math.sqrt(survivors.youngSamples) * SAMPLE_BYTES;
-      if (grownBytes >= Math.max(minGrowthBytes, noiseBytes) && hasEveryAge(survivors.ages)) grown.set(key, grownBytes);
+      if (grownBytes >= Math.max(minGrowthBytes, noiseBytes) && hasEveryAge(survivors.ages)) grown.set(siteNode, grownBytes);
     }
     const growths = [...grown]
-      .filter(([key]) => !this.#isExplained(key, grown))
+      .filter(([siteNode]) => !this.#isExplained(siteNode, grown))
       .toSorted((a, b) => b[1] - a[1])
       .slice(0, GROWTHS_MAX)
-      .map(([key, grownBytes]) => this.#growth(key, grownBytes));
+      .map(([siteNode, grownBytes]) => this.#growth(siteNode, grownBytes));
     // Two callers of one inlined function are one site; the larger comes first and is kept.
     return growths.filter(({ keys }, i) => growths.findIndex((growth) => growth.keys[0] === keys[0]) === i);
   }
 
-  #count({ nodeId, size, ordinal }: HeapSample): void {
+  #count(byNode: Map<number, NodeSurvivors>, { nodeId, size, ordinal }: HeapSample): void {
     const boundaries = this.#boundaries;
+    let counts = byNode.get(nodeId);
+    if (counts === undefined) {
+      const ages = Array.from({ length: Math.max(boundaries.length - 1, 0) }, () => 0);
+      byNode.set(nodeId, (counts = { liveBytes: 0, youngSamples: 0, youngBytes: 0, ages }));
+    }
+    counts.liveBytes += size;
     // 0 is older than the first boundary; the last group, younger than the last boundary, is still open.
-    const group = boundaries.filter((boundary) => boundary < ordinal).length;
-    const path = this.#tree.path(nodeId);
-    for (const [depth, { key, site }] of path.entries()) {
-      const survivors = this.#survivorsOf(key, site);
-      survivors.liveBytes += size;
-      if (group === 0) continue;
-      survivors.youngSamples += 1;
-      survivors.youngBytes += size;
-      if (group < boundaries.length) survivors.ages[group - 1] = (survivors.ages[group - 1] as number) + 1;
+    let group = boundaries.length;
+    while (group > 0 && ordinal <= (boundaries[group - 1] as number)) group--;
+    if (group === 0) return;
+    counts.youngSamples += 1;
+    counts.youngBytes += size;
+    if (group < boundaries.length) counts.ages[group - 1] = (counts.ages[group - 1] as number) + 1;
+  }
+
+  #addToPath(path: readonly SiteNode[], counts: NodeSurvivors): void {
+    for (let depth = 0; depth < path.length; depth++) {
+      const siteNode = path[depth] as SiteNode;
+      const known = this.#survivors.get(siteNode);
+      const survivors = known ?? { liveBytes: 0, youngSamples: 0, youngBytes: 0, ages: counts.ages.map(() => 0), callees: new Map() };
+      if (known === undefined) this.#survivors.set(siteNode, survivors);
+      survivors.liveBytes += counts.liveBytes;
+      survivors.youngSamples += counts.youngSamples;
+      survivors.youngBytes += counts.youngBytes;
+      for (let i = 0; i < counts.ages.length; i++) survivors.ages[i] = (survivors.ages[i] as number) + (counts.ages[i] as number);
       const callee = path[depth + 1];
-      if (callee !== undefined) add(survivors.callees, callee.key, size);
+      if (callee !== undefined) add(survivors.callees, callee, counts.youngBytes);
     }
   }
 
-  #survivorsOf(key: string, site: Site): Survivors {
-    let survivors = this.#survivors.get(key);
-    if (survivors === undefined) {
-      const ages = Array.from({ length: Math.max(this.#boundaries.length - 1, 0) }, () => 0);
-      survivors = { site, liveBytes: 0, youngSamples: 0, youngBytes: 0, ages, callees: new Map() };
-      this.#survivors.set(key, survivors);
-    }
-    return survivors;
-  }
-
-  #isExplained(key: string, grown: ReadonlyMap<string, number>): boolean {
-    const { callees, youngBytes } = this.#survivors.get(key) as Survivors;
+  #isExplained(siteNode: SiteNode, grown: ReadonlyMap<SiteNode, number>): boolean {
+    const { callees, youngBytes } = this.#survivors.get(siteNode) as Survivors;
     let explained = 0;
     for (const [callee, bytes] of callees) if (grown.has(callee)) explained += bytes;
     return explained >= EXPLAINED_SHARE_MAX * youngBytes;
   }
 
-  #growth(key: string, grownBytes: number): Growth {
-    const inner = this.#inlined(key);
-    const { site } = this.#survivors.get(inner) as Survivors;
-    const named = this.#tree.named({ key: inner, site });
-    return { keys: [named.key, key], site: named.site, stack: this.#heaviestStack(key), grownBytes };
+  #growth(siteNode: SiteNode, grownBytes: number): Growth {
+    const { key, site } = this.#tree.named(this.#inlined(siteNode));
+    return { keys: [key, siteNode.key], site, stack: this.#heaviestStack(siteNode), grownBytes };
   }
 
   /**
@@ -136,30 +140,30 @@ export class SiteIndex {
    * inlined function's allocations are its caller's from then on: the caller's first survivors all came through
    * callees, most of them through this one, and those that are its own are all younger.
    */
-  #inlined(key: string): string {
-    const elders = new Map<string, number>();
+  #inlined(siteNode: SiteNode): SiteNode {
+    const elders = new Map<SiteNode, number>();
     let count = 0;
-    for (const { nodeId } of this.#samples) {
+    for (const { nodeId } of this.#tree.samples) {
       const path = this.#tree.path(nodeId);
-      const depth = path.findIndex((node) => node.key === key);
+      const depth = path.indexOf(siteNode);
       if (depth === -1) continue;
       const callee = path[depth + 1];
       if (callee === undefined) break;
-      add(elders, callee.key, 1);
+      add(elders, callee, 1);
       count += 1;
     }
     const callee = heaviest(elders);
     const samples = callee === undefined ? 0 : (elders.get(callee) as number);
-    if (callee === undefined || samples < INLINED_SAMPLES_MIN || samples < INLINED_SHARE_MIN * count) return key;
+    if (callee === undefined || samples < INLINED_SAMPLES_MIN || samples < INLINED_SHARE_MIN * count) return siteNode;
     return this.#inlined(callee);
   }
 
   /** The stack that holds most young bytes below a function, innermost first. */
-  #heaviestStack(key: string): Site[] {
+  #heaviestStack(siteNode: SiteNode): Site[] {
     const youngBytes = new Map<number, number>();
     const first = this.#boundaries[0] ?? Infinity;
-    for (const { nodeId, size, ordinal } of this.#samples) {
-      if (ordinal > first && this.#tree.path(nodeId).some((node) => node.key === key)) add(youngBytes, nodeId, size);
+    for (const { nodeId, size, ordinal } of this.#tree.samples) {
+      if (ordinal > first && this.#tree.path(nodeId).includes(siteNode)) add(youngBytes, nodeId, size);
     }
     return this.#tree.stack(heaviest(youngBytes) ?? -1);
   }

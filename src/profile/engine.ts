@@ -34,9 +34,7 @@ export interface ProfileEngineOptions {
 }
 
 /** Either the time to come or the time just passed; seconds above 0 and at most 900. */
-export type TimeRead =
-  | { readonly seconds: number; readonly signal?: AbortSignal | undefined }
-  | { readonly lastSeconds: number };
+export type TimeRead = { readonly seconds: number; readonly signal?: AbortSignal | undefined } | { readonly lastSeconds: number };
 
 export interface HeapRead {
   /** Collect garbage first. */

@@ -2,9 +2,9 @@
 // names, `(garbage collector)`, `(program)`, `(idle)`; two of ours follow their form: `(non-JS threads)` for CPU
 // time of the process outside JavaScript threads and `(external)` for memory that V8 accounts outside its heap.
 import type { Profiler } from 'node:inspector';
-import type { HeapSamples } from '../core/heap-samples.ts';
+import type { HeapSamples, HeapSamplesNode } from '../core/heap-samples.ts';
 import { scriptPath } from '../core/script-path.ts';
-import type { Frame, Profile, ProfileHead, ValueType } from './profile.ts';
+import type { Profile, ProfileHead, ValueType } from './profile.ts';
 import { ProfileBuilder } from './profile.ts';
 
 /** 99 Hz: prime to the 10 ms and 100 ms timers of applications, so that samples do not fall into step with them. */
@@ -24,12 +24,15 @@ const IDLE = '(idle)';
 /** CPU time below which a hit was waiting, not running: a blocked thread is charged some 20 us for the sampling itself. */
 const RUNNING_CPU_NANOS = 50_000;
 
-/** A node of a native time profile; `contexts` has one entry per hit, with the CPU time since the sample before. */
-export interface TimeNode {
+interface NamedNode {
   readonly name?: string;
   readonly scriptName: string;
   /** Where the function starts, 1-based. */
   readonly lineNumber?: number;
+}
+
+/** A node of a native time profile; `contexts` has one entry per hit, with the CPU time since the sample before. */
+export interface TimeNode extends NamedNode {
   readonly hitCount: number;
   readonly contexts?: readonly { readonly context?: object; readonly timestamp: bigint; readonly cpuTime?: number }[];
   readonly children: readonly TimeNode[];
@@ -45,19 +48,9 @@ export interface TimeTree {
 }
 
 /** A node of a native live-heap profile. */
-export interface AllocationNode {
-  readonly name?: string;
-  readonly scriptName: string;
-  readonly lineNumber?: number;
+export interface AllocationNode extends NamedNode {
   readonly allocations: readonly { readonly sizeBytes: number; readonly count: number }[];
   readonly children: readonly AllocationNode[];
-}
-
-/** A function as the inspector names it; `lineNumber` is 0-based. */
-interface CallFrame {
-  readonly functionName: string;
-  readonly url: string;
-  readonly lineNumber: number;
 }
 
 /**
@@ -134,13 +127,9 @@ export function fromAllocationTree(root: AllocationNode, externalBytes: number, 
 }
 
 /** The same from the inspector, which tells no object counts. */
-export function fromHeapSamples(
-  profile: HeapSamples,
-  externalBytes: number,
-  startEpochMillis: number,
-): Profile {
+export function fromHeapSamples(profile: HeapSamples, externalBytes: number, startEpochMillis: number): Profile {
   const builder = new ProfileBuilder(1);
-  walk(builder, profile.head, ({ callFrame }) => inspectorFrame(callFrame), (node, { selfSize }) => {
+  walk(builder, profile.head, inspectorFrame, (node, { selfSize }) => {
     if (selfSize > 0) builder.add(node, 0, selfSize);
   });
   if (externalBytes > 0) builder.add(outermost(builder, '(external)'), 0, externalBytes);
@@ -158,28 +147,31 @@ function heapHead(sampleTypes: readonly ValueType[], startEpochMillis: number): 
   };
 }
 
-function namedFrame(node: { readonly name?: string; readonly scriptName: string; readonly lineNumber?: number }): Frame {
-  return { name: node.name || '(anonymous)', file: scriptPath(node.scriptName), line: node.lineNumber ?? 0 };
-}
-
-function inspectorFrame({ functionName, url, lineNumber }: CallFrame): Frame {
-  return { name: functionName || '(anonymous)', file: scriptPath(url), line: lineNumber + 1 };
-}
-
 function outermost(builder: ProfileBuilder, name: string): number {
-  return builder.node(-1, builder.frame({ name, file: '', line: 0 }));
+  return builder.node(-1, builder.frame(name, '', 0));
+}
+
+/** The frame of a node of the addon's trees. */
+function namedFrame(builder: ProfileBuilder, { name, scriptName, lineNumber }: NamedNode): number {
+  return builder.frame(name || '(anonymous)', scriptPath(scriptName), lineNumber ?? 0);
+}
+
+/** The frame of a node of the inspector's trees, with lines from 0. */
+function inspectorFrame(builder: ProfileBuilder, { callFrame }: HeapSamplesNode): number {
+  const { functionName, url, lineNumber } = callFrame;
+  return builder.frame(functionName || '(anonymous)', scriptPath(url), lineNumber + 1);
 }
 
 /** Enters every node below `root` into the builder, parents first, and hands each to `visit`. */
 function walk<T extends { readonly children: readonly T[] }>(
   builder: ProfileBuilder,
   root: T,
-  frameOf: (node: T) => Frame,
+  frameOf: (builder: ProfileBuilder, node: T) => number,
   visit: (node: number, from: T) => void,
 ): void {
   const pending = root.children.map((child) => ({ parent: -1, from: child }));
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const node = builder.node(next.parent, builder.frame(frameOf(next.from)));
+    const node = builder.node(next.parent, frameOf(builder, next.from));
     visit(node, next.from);
     for (const child of next.from.children) pending.push({ parent: node, from: child });
   }

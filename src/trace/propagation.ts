@@ -10,6 +10,14 @@ const BAGGAGE_LENGTH_MAX = 8192;
 const BAGGAGE_MEMBERS_MAX = 180;
 const TRACESTATE_MEMBERS_MAX = 32;
 
+/** What Node lets through as the value of a header. */
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+/** Keys and values of `tracestate` (W3C Trace Context 3.3.1.3, keys of level 2). */
+const TRACESTATE_KEY = /^[a-z0-9][-_*/@a-z0-9]{0,255}$/;
+const TRACESTATE_VALUE = /^[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/;
+const TRACE_ID = /^(?!0{32})[0-9a-f]{32}$/i;
+const SPAN_ID = /^(?!0{16})[0-9a-f]{16}$/i;
+
 /** Which headers are read and written (`OTEL_PROPAGATORS`). */
 export interface PropagationOptions {
   readonly traceContext: boolean;
@@ -39,6 +47,11 @@ export function parseTraceparent(traceparent: string | undefined, tracestate: st
     traceFlags: (hexValue(traceparent.charCodeAt(53)) << 4) | hexValue(traceparent.charCodeAt(54)),
     traceState: tracestate !== undefined && tracestate.length <= TRACESTATE_LENGTH_MAX ? tracestate : '',
   };
+}
+
+/** Whether ids that the application brought can be a parent (OpenTelemetry API, IsValid). */
+export function isValidParent({ traceId, spanId }: SpanIds): boolean {
+  return TRACE_ID.test(traceId) && SPAN_ID.test(spanId);
 }
 
 /** Writes `traceparent`, version 00. Only the flags that version defines are sent on. */
@@ -76,6 +89,7 @@ export class TraceStateHeader implements TraceState {
   }
 
   set(key: string, value: string): TraceState {
+    if (!TRACESTATE_KEY.test(key) || !TRACESTATE_VALUE.test(value)) return this;
     const members = this.#members();
     members.delete(key);
     return new TraceStateHeader(joinMembers([[key, value], ...members]));
@@ -184,18 +198,29 @@ export function parseBaggage(header: string): Baggage {
   return new BaggageEntries(entries);
 }
 
-/** Writes a `baggage` header within the limits; empty when there is nothing to write. */
+/** Writes a `baggage` header within the limits, without the entries that no header can hold; empty when there is nothing to write. */
 export function formatBaggage(baggage: Baggage): string {
   let header = '';
   let members = 0;
   for (const [key, entry] of baggage.getAllEntries()) {
-    const metadata = entry.metadata === undefined ? '' : `;${entry.metadata.toString()}`;
-    const member = `${encodeURIComponent(key)}=${encodeURIComponent(entry.value)}${metadata}`;
-    if (members >= BAGGAGE_MEMBERS_MAX || header.length + 1 + member.length > BAGGAGE_LENGTH_MAX) continue;
+    const member = formatMember(key, entry);
+    const length = header === '' ? (member?.length ?? 0) : header.length + 1 + (member?.length ?? 0);
+    if (member === undefined || members >= BAGGAGE_MEMBERS_MAX || length > BAGGAGE_LENGTH_MAX) continue;
     header += header === '' ? member : `,${member}`;
     members += 1;
   }
   return header;
+}
+
+/** Undefined for half a surrogate pair, and for metadata with characters that a header cannot have. */
+function formatMember(key: string, { value, metadata }: BaggageEntry): string | undefined {
+  const suffix = metadata === undefined ? '' : `;${metadata.toString()}`;
+  if (!HEADER_VALUE.test(suffix)) return undefined;
+  try {
+    return `${encodeURIComponent(key)}=${encodeURIComponent(value)}${suffix}`;
+  } catch {
+    return undefined;
+  }
 }
 
 function baggageMetadata(text: string): NonNullable<BaggageEntry['metadata']> {
@@ -242,7 +267,7 @@ export class W3CPropagator implements TextMapPropagator {
     const span = context.getValue(SPAN_KEY) as { spanContext(): SpanLike } | undefined;
     if (this.#options.traceContext && span !== undefined) {
       const ids = span.spanContext();
-      if (!isZero(ids.traceId, 0, 32) && !isZero(ids.spanId, 0, 16)) {
+      if (isValidParent(ids)) {
         setter.set(carrier, 'traceparent', formatTraceparent(ids));
         if (ids.traceState !== undefined) setter.set(carrier, 'tracestate', ids.traceState.serialize());
       }

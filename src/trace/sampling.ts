@@ -27,7 +27,7 @@ export function createSampler(name: SamplerName, ratio: number): Sampler {
 function rootSampler(name: SamplerName, ratio: number): (traceId: string) => boolean {
   if (name.endsWith('always_on')) return () => true;
   if (name.endsWith('always_off')) return () => false;
-  const bound = Math.floor(ratio * 0xffffffff);
+  const bound = ratio === 1 ? 2 ** 32 : Math.floor(ratio * 0xffffffff);
   return (traceId) => foldTraceId(traceId) < bound;
 }
 

@@ -7,7 +7,7 @@ import type { Resource } from '@opentelemetry/resources';
 import type { Clock } from '../core/clock.ts';
 import { activeContext, activeSpan, BAGGAGE_KEY, runWith, SAMPLED, SPAN_KEY, type SpanIds } from '../core/context.ts';
 import { newSpanId, newTraceId } from '../core/ids.ts';
-import { BaggageHeader, parseTraceparent, type BaggageSource, type PropagationOptions } from './propagation.ts';
+import { BaggageHeader, isValidParent, parseTraceparent, type BaggageSource, type PropagationOptions } from './propagation.ts';
 import type { Sampler } from './sampling.ts';
 import { Span, type SpanLimits, type SpanOrigin, type SpanOwner } from './span.ts';
 import { timeInputEpochMillis } from './time.ts';
@@ -84,7 +84,7 @@ export class Tracing implements SpanOwner {
     const origin =
       parent instanceof Span
         ? this.#below(parent, parent.origin.baggage)
-        : this.#origin(parent === undefined ? undefined : (parent as ApiSpan).spanContext(), activeBaggage());
+        : this.#origin(validParent(parent as ApiSpan | undefined), activeBaggage());
     return new Span(this, HTTP_SCOPE, undefined, KIND_CLIENT, newSpanId(), origin);
   }
 
@@ -146,13 +146,9 @@ export class Tracing implements SpanOwner {
   }
 }
 
-const TRACE_ID = /^(?!0{32})[0-9a-f]{32}$/i;
-const SPAN_ID = /^(?!0{16})[0-9a-f]{16}$/i;
-
-/** A span context of all zeros, or of other than hexadecimal digits, is no parent (OpenTelemetry API, IsValid). */
 function validParent(parent: ApiSpan | undefined): ReturnType<ApiSpan['spanContext']> | undefined {
   const context = parent?.spanContext();
-  return context !== undefined && TRACE_ID.test(context.traceId) && SPAN_ID.test(context.spanId) ? context : undefined;
+  return context !== undefined && isValidParent(context) ? context : undefined;
 }
 
 function activeBaggage(): BaggageSource | undefined {

@@ -85,6 +85,11 @@ export function killAll(): void {
   for (const child of alive) child.kill('SIGKILL');
 }
 
+export interface CompareOptions extends ServiceOptions {
+  /** Sonde cannot listen in this scenario: begin without its start line. */
+  readonly startsSilently?: true;
+}
+
 export interface ServiceOptions extends Omit<RunOptions, 'args'> {
   /** File name in `test/fixtures/apps`, or a path. */
   readonly app: string;
@@ -107,6 +112,11 @@ export class Service {
   constructor(running: Running, port: number) {
     this.running = running;
     this.port = port;
+  }
+
+  /** Whether it runs under Sonde by a flag. */
+  get hasSonde(): boolean {
+    return this.running.child.spawnargs.includes(REGISTER);
   }
 
   /** All bytes that one GET is answered with on a connection of its own, the date masked. */
@@ -132,13 +142,14 @@ export class Service {
   }
 }
 
-/** Sends one request and reads until the other side closes; a connection that breaks adds the error's code. */
+/** Sends one request and reads until the other side closes; a connection that breaks before any byte gives the error's code. */
 export function exchange(port: number, [method, target, ...headers]: readonly string[]): Promise<string> {
   return new Promise((resolve) => {
     let received = '';
     const socket = net.connect(port, '127.0.0.1');
     socket.on('data', (chunk) => (received += chunk.toString('latin1')));
-    socket.on('error', (error: NodeJS.ErrnoException) => (received += error.code));
+    // After an answer a reset is a matter of chance: whether the other side had read all that we sent.
+    socket.on('error', (error: NodeJS.ErrnoException) => (received ||= error.code ?? ''));
     socket.once('close', () => resolve(received.replace(/^Date: .*/im, 'Date: masked')));
     socket.write([`${method} ${target} HTTP/1.1`, 'Host: app', 'Connection: close', ...headers, '', ''].join('\r\n'));
   });
@@ -158,11 +169,11 @@ export interface Compared<T> {
 }
 
 /** Plays the scenario to the end of the process, at the same time on the service bare and under Sonde. */
-export async function withAndWithout<T>(options: ServiceOptions, scenario: (service: Service) => Promise<T>): Promise<Compared<T>> {
-  const { flags = [], ...rest } = options;
+export async function withAndWithout<T>(options: CompareOptions, scenario: (service: Service) => Promise<T>): Promise<Compared<T>> {
+  const { flags = [], startsSilently = false, ...rest } = options;
   const bare = startService({ ...rest, flags }).then((service) => play(service, scenario));
   const sonde = startService({ ...rest, flags: [...flags, '--require', REGISTER] }).then(async (service) => {
-    if (rest.stdio === undefined) await service.sondeUrl();
+    if (!startsSilently) await service.sondeUrl();
     return play(service, scenario);
   });
   const seen = { bare: await bare, sonde: await sonde };

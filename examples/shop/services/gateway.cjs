@@ -42,7 +42,7 @@ function renderRecommendations(userId) {
   const best = [];
   for (const product of catalogue) {
     let score = 0;
-    for (let pass = 0; pass < 3; pass++) {
+    for (let pass = 0; pass < 4; pass++) {
       for (let at = 0; at < taste.length; at++) {
         score += Math.abs(taste[at] - product.features[at]) ** 1.5 / (1 + pass);
       }

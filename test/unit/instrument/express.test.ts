@@ -224,6 +224,15 @@ describe.each([
         '/a/:other',
       ],
       [
+        'the route that found what a middleware after it writes',
+        (app) => {
+          app.get('/users/:id', pass);
+          app.use(ok);
+        },
+        '/users/1',
+        '/users/:id',
+      ],
+      [
         'the route that answers after others have passed',
         (app) => {
           app.all(star, pass);

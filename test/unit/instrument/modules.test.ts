@@ -152,6 +152,25 @@ describe('a library of interest', () => {
     expect(seen).toHaveLength(1);
   });
 
+  it('is not handed over half made when the hook is installed while it loads', () => {
+    install('node_modules/lib-a', '1.0.0', 'exports.first = 1; globalThis.installHooks(); exports.second = 2;');
+    const seen = record('lib-a');
+    vi.stubGlobal('installHooks', () => hooks.install());
+    requireFrom()('lib-a');
+    vi.unstubAllGlobals();
+    expect(seen).toHaveLength(0);
+  });
+
+  it('is not handed over twice when the hook is installed twice', () => {
+    install('node_modules/lib-a');
+    const seen = record('lib-a');
+    hooks.install();
+    requireFrom()('lib-a');
+    hooks.uninstall();
+    hooks.install();
+    expect(seen).toHaveLength(1);
+  });
+
   it('is handed over again when the application dropped it from the cache and loads it anew', () => {
     const filename = install('node_modules/lib-a');
     const seen = record('lib-a');

@@ -1,3 +1,4 @@
+import { posix, win32 } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { packageOf } from '../../../src/instrument/package-directory.ts';
 
@@ -10,10 +11,10 @@ describe('the package that a file belongs to', () => {
     [String.raw`C:\app\node_modules\pino\pino.js`, 'pino', String.raw`C:\app\node_modules\pino`],
     [String.raw`C:\app\node_modules\@scope\lib\i.js`, '@scope/lib', String.raw`C:\app\node_modules\@scope\lib`],
   ])('%s is of %s', (filename, name, root) => {
-    expect(packageOf(filename)).toEqual({ name, root });
+    expect(packageOf(filename, filename.startsWith('C:') ? win32.sep : posix.sep)).toEqual({ name, root });
   });
 
-  it.each(['/app/pino.js', '/app/my_node_modules/pino/pino.js', '/app/node_modules_old/pino/pino.js', 'node_modules'])(
+  it.each(['/app/pino.js', '/app/my_node_modules/pino/pino.js', '/app/node_modules_old/pino/pino.js', 'node_modules/pino'])(
     '%s is of none',
     (filename) => {
       expect(packageOf(filename)).toBeUndefined();

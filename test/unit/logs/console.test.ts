@@ -101,6 +101,7 @@ describe('in mode all', () => {
     ['text with percent signs', ['100%% of %s'], `100%% of %s ${TEXT}`],
     ['a format', ['%s has %d%%', 'a', 1], `a has 1% ${TEXT}`],
     ['a format with more arguments', ['%s', 'a', 'b'], `a b ${TEXT}`],
+    ['a format of percent signs only', ['%% and %%', 'a'], `% and % a ${TEXT}`],
     ['a format with too few arguments', ['%s and %s', 'a'], `a and %s ${TEXT}`],
     ['an object', [{ a: 1 }], `{ a: 1 } ${TEXT}`],
     ['text in braces', ['{not json}'], `{not json} ${TEXT}`],

@@ -66,6 +66,7 @@ function exported(span: ReadableSpan): Record<string, unknown> {
 type Script = (tracer: Tracer, end: (span: ApiSpan) => void) => void;
 
 function withSdk(script: Script, limits: Partial<SpanLimits>): unknown[] {
+  now = ELAPSED;
   const exporter = new InMemorySpanExporter();
   const provider = new BasicTracerProvider({
     spanProcessors: [new SimpleSpanProcessor(exporter)],
@@ -87,6 +88,7 @@ function withSdk(script: Script, limits: Partial<SpanLimits>): unknown[] {
 }
 
 function withSonde(script: Script, limits: Partial<SpanLimits>): unknown[] {
+  now = ELAPSED;
   const { provider } = new Harness({ clock: new FakedClock(), limits });
   const spans: ReadableSpan[] = [];
   script(provider.getTracer('scope', '1.2.3', { schemaUrl: 'https://schema.example/1' }), (span) => {

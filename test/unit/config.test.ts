@@ -1,0 +1,277 @@
+// Every setting: what is accepted, what is reported and replaced by the default, and who wins.
+import { describe, expect, it } from 'vitest';
+import { readConfig, type Config, type Environment } from '../../src/config.ts';
+import { ConfigError, describeProblem, type Options } from '../../src/options.ts';
+
+const DEFAULTS = readConfig({}, {}).config;
+
+function read(env: Environment, options: Options = {}): { config: Config; problems: string[] } {
+  const { config, problems } = readConfig(options, env);
+  return { config, problems: problems.map(describeProblem) };
+}
+
+/** One variable: where its value ends up, values that are accepted with what they become, values that are not. */
+interface Row {
+  readonly name: string;
+  readonly path: (config: Config) => unknown;
+  readonly good: readonly (readonly [text: string, value: unknown])[];
+  readonly bad: readonly string[];
+  /** What the problem says would be accepted. */
+  readonly accepted?: string;
+  /** Variables without which this one is not read. */
+  readonly with?: Environment;
+}
+
+const flag = (name: string, path: Row['path']): Row => ({
+  name,
+  path,
+  good: [['true', true], ['false', false], ['TRUE', true], [' False ', false]],
+  bad: ['1', '0', 'yes', 'on', 'truee'],
+  accepted: 'true or false',
+});
+const integer = (name: string, path: Row['path'], min: number, max: number, env: Environment = {}): Row => ({
+  name,
+  path,
+  good: [[String(min), min], [String(max), max], [` ${min + 1} `, min + 1]],
+  bad: [String(min - 1), String(max + 1), 'x', `${min}.5`, '1e3', '0x10', 'NaN', 'Infinity', `${min + 1}s`],
+  accepted: `a whole number from ${min} to ${max}`,
+  with: env,
+});
+const oneOf = (name: string, path: Row['path'], values: readonly string[], env: Environment = {}): Row => ({
+  name,
+  path,
+  good: values.flatMap((value) => [[value, value] as const, [value.toUpperCase(), value] as const]),
+  bad: ['nonsense', `${values[0]},${values[0]}`],
+  accepted: `one of ${values.join(', ')}`,
+  with: env,
+});
+const text = (name: string, path: Row['path'], env: Environment = {}): Row => ({ name, path, good: [['any text', 'any text'], [' trimmed ', 'trimmed']], bad: [], with: env });
+
+const MILLIS_MAX = 2_147_483_647;
+const PUSH = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' };
+const RATIO = { OTEL_TRACES_SAMPLER: 'traceidratio' };
+const url = (name: string, path: Row['path'], suffix: string): Row => ({
+  name,
+  path,
+  good: [['http://h:4318', `http://h:4318${suffix}`], ['https://h/base', `https://h/base${suffix}`], ...(suffix === '' ? [] : [['http://h:4318//', `http://h:4318${suffix}`] as const])],
+  bad: ['h:4318', 'localhost', 'ftp://h', 'file:///etc', 'http://', '://'],
+  accepted: 'an http:// or https:// URL',
+});
+const pairs = (name: string, path: Row['path'], env: Environment, accepted: string): Row => ({
+  name,
+  path,
+  good: [['a=1', { a: '1' }], ['a=1,b=2', { a: '1', b: '2' }], [' a = 1 , , b=x=y', { a: '1', b: 'x=y' }], ['a=%C3%A9%2C', { a: 'é,' }], ['a=', { a: '' }]],
+  bad: ['a', '=1', 'a=1,b', 'a=%', 'a=%zz', '%=1'],
+  accepted,
+  with: env,
+});
+
+const ROWS: readonly Row[] = [
+  flag('SONDE_ENABLED', (c) => c.enabled),
+  flag('SONDE_METRICS', (c) => c.metrics),
+  flag('SONDE_TRACES', (c) => c.traces),
+  flag('SONDE_LOGS', (c) => c.logs),
+  flag('SONDE_PROFILING', (c) => c.profiling),
+  flag('SONDE_LEAKS', (c) => c.leaks),
+  flag('SONDE_PROM_CLIENT_METRICS', (c) => c.promClientMetrics),
+  { ...flag('OTEL_SDK_DISABLED', (c) => c.enabled), good: [['true', false], ['false', true], ['TRUE', false]] },
+  {
+    ...oneOf('OTEL_LOG_LEVEL', (c) => c.logLevel, ['none', 'error', 'warn', 'info', 'debug', 'verbose', 'all']),
+    good: [['none', 'none'], ['error', 'error'], ['warn', 'warn'], ['INFO', 'info'], ['debug', 'debug'], ['verbose', 'debug'], ['all', 'debug']],
+  },
+  text('OTEL_SERVICE_NAME', (c) => c.serviceName),
+  pairs('OTEL_RESOURCE_ATTRIBUTES', (c) => c.resourceAttributes, {}, 'a list of key=value pairs separated by commas, percent-encoded'),
+  text('SONDE_HOST', (c) => c.host),
+  text('OTEL_EXPORTER_PROMETHEUS_HOST', (c) => c.host),
+  integer('SONDE_PORT', (c) => c.port, 0, 65_535),
+  integer('OTEL_EXPORTER_PROMETHEUS_PORT', (c) => c.port, 0, 65_535),
+  text('SONDE_TOKEN', (c) => c.token),
+  oneOf('OTEL_TRACES_SAMPLER', (c) => c.sampler, ['always_on', 'always_off', 'traceidratio', 'parentbased_always_on', 'parentbased_always_off', 'parentbased_traceidratio']),
+  {
+    name: 'OTEL_TRACES_SAMPLER_ARG',
+    path: (c) => c.samplerRatio,
+    good: [['0', 0], ['1', 1], ['0.25', 0.25], ['1e-3', 0.001]],
+    bad: ['-0.001', '1.001', 'x', 'NaN', '0,5', '50%'],
+    accepted: 'a number from 0 to 1',
+    with: RATIO,
+  },
+  {
+    name: 'OTEL_PROPAGATORS',
+    path: (c) => c.propagation,
+    good: [
+      ['tracecontext', { traceContext: true, baggage: false }],
+      ['baggage', { traceContext: false, baggage: true }],
+      ['tracecontext,baggage', { traceContext: true, baggage: true }],
+      [' Baggage , TraceContext ', { traceContext: true, baggage: true }],
+      ['none', { traceContext: false, baggage: false }],
+      ['none,tracecontext', { traceContext: false, baggage: false }],
+    ],
+    bad: ['b3', 'tracecontext,jaeger', ','],
+    accepted: 'a list of tracecontext, baggage, none',
+  },
+  ...(
+    [
+      ['OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT', 'attributeCount'],
+      ['OTEL_ATTRIBUTE_COUNT_LIMIT', 'attributeCount'],
+      ['OTEL_SPAN_EVENT_COUNT_LIMIT', 'eventCount'],
+      ['OTEL_SPAN_LINK_COUNT_LIMIT', 'linkCount'],
+      ['OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT', 'attributePerEventCount'],
+      ['OTEL_SPAN_ATTRIBUTE_PER_EVENT_COUNT_LIMIT', 'attributePerEventCount'],
+      ['OTEL_LINK_ATTRIBUTE_COUNT_LIMIT', 'attributePerLinkCount'],
+      ['OTEL_SPAN_ATTRIBUTE_PER_LINK_COUNT_LIMIT', 'attributePerLinkCount'],
+    ] as const
+  ).map(([name, key]) => integer(name, (c) => c.spanLimits[key], 0, 1_000_000)),
+  integer('OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT', (c) => c.spanLimits.attributeValueLength, 0, 1_000_000_000),
+  integer('OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT', (c) => c.spanLimits.attributeValueLength, 0, 1_000_000_000),
+  integer('SONDE_SERIES_LIMIT', (c) => c.seriesLimit, 1, 100_000),
+  {
+    name: 'OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS',
+    path: (c) => c.knownMethods,
+    good: [['GET,PURGE', ['GET', 'PURGE']], [' GET , ', ['GET']]],
+    bad: [',', ',,'],
+    accepted: 'a list of methods separated by commas',
+  },
+  oneOf('SONDE_LOGS_CONSOLE', (c) => c.console, ['json', 'all', 'off']),
+  integer('SONDE_LEAKS_WARM_UP_SECONDS', (c) => c.leakSettings.warmUpSeconds, 0, 86_400),
+  integer('SONDE_LEAKS_WINDOW_SECONDS', (c) => c.leakSettings.windowSeconds, 5, 86_400),
+  { ...integer('SONDE_LEAKS_MIN_GROWTH_BYTES', (c) => c.leakSettings.minGrowthBytes, 1_048_576, Number.MAX_SAFE_INTEGER), good: [['1048576', 1_048_576], [String(Number.MAX_SAFE_INTEGER), Number.MAX_SAFE_INTEGER]] },
+  integer('OTEL_BSP_SCHEDULE_DELAY', (c) => c.batch.scheduleDelayMillis, 1, MILLIS_MAX),
+  integer('OTEL_BSP_MAX_QUEUE_SIZE', (c) => c.batch.maxQueueSize, 1, 1_000_000),
+  integer('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', (c) => c.batch.maxExportBatchSize, 1, 65_536),
+  integer('OTEL_METRIC_EXPORT_INTERVAL', (c) => c.metricExportIntervalMillis, 1, MILLIS_MAX),
+  url('OTEL_EXPORTER_OTLP_ENDPOINT', (c) => c.otlpTraces?.url, '/v1/traces'),
+  url('OTEL_EXPORTER_OTLP_ENDPOINT', (c) => c.otlpMetrics?.url, '/v1/metrics'),
+  url('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', (c) => c.otlpTraces?.url, ''),
+  url('OTEL_EXPORTER_OTLP_METRICS_ENDPOINT', (c) => c.otlpMetrics?.url, ''),
+  ...(['', 'TRACES_', 'METRICS_'] as const).flatMap((signal): Row[] => {
+    const of = (c: Config): NonNullable<Config['otlpTraces']> => (signal === 'METRICS_' ? c.otlpMetrics! : c.otlpTraces!);
+    return [
+      oneOf(`OTEL_EXPORTER_OTLP_${signal}PROTOCOL`, (c) => of(c).protocol, ['http/protobuf', 'http/json'], PUSH),
+      oneOf(`OTEL_EXPORTER_OTLP_${signal}COMPRESSION`, (c) => of(c).compression, ['none', 'gzip'], PUSH),
+      integer(`OTEL_EXPORTER_OTLP_${signal}TIMEOUT`, (c) => of(c).timeoutMillis, 1, MILLIS_MAX, PUSH),
+      pairs(`OTEL_EXPORTER_OTLP_${signal}HEADERS`, (c) => of(c).headers, PUSH, 'a list of key=value pairs separated by commas'),
+      text(`OTEL_EXPORTER_OTLP_${signal}CERTIFICATE`, (c) => of(c).certificate, PUSH),
+      text(`OTEL_EXPORTER_OTLP_${signal}CLIENT_KEY`, (c) => of(c).clientKey, PUSH),
+      text(`OTEL_EXPORTER_OTLP_${signal}CLIENT_CERTIFICATE`, (c) => of(c).clientCertificate, PUSH),
+    ];
+  }),
+  { ...oneOf('OTEL_TRACES_EXPORTER', (c) => c.otlpTraces !== undefined, ['otlp', 'none'], PUSH), good: [['otlp', true], ['none', false]] },
+  { ...oneOf('OTEL_METRICS_EXPORTER', (c) => c.otlpMetrics !== undefined, ['otlp', 'prometheus', 'none'], PUSH), good: [['otlp', true], ['none', false], ['prometheus', false]] },
+];
+
+describe.each(ROWS)('$name', ({ name, path, good, with: env = {} }) => {
+  it.each([...good])('%j becomes %j', (value, expected) => {
+    const { config, problems } = read({ ...env, [name]: value });
+    expect(path(config)).toEqual(expected);
+    expect(problems).toEqual([]);
+  });
+
+  it('is unset when it is empty', () => {
+    for (const empty of ['', '  ', undefined]) expect(read({ ...env, [name]: empty })).toEqual({ config: read(env).config, problems: [] });
+  });
+});
+
+describe.each(ROWS.filter(({ bad }) => bad.length > 0))('$name', ({ name, path, bad, accepted, with: env = {} }) => {
+  it.each([...bad])('is reported with what is accepted, and the default used, when it is %j', (value) => {
+    const { config, problems } = read({ ...env, [name]: value });
+    expect(path(config)).toEqual(path(read(env).config));
+    expect(problems).toEqual([`${name}=${JSON.stringify(value)} is not ${accepted}`]);
+  });
+});
+
+describe('the defaults', () => {
+  it('are those of the documentation, and push nothing', () => {
+    expect(DEFAULTS).toEqual({
+      enabled: true,
+      metrics: true,
+      traces: true,
+      logs: true,
+      profiling: true,
+      leaks: true,
+      logLevel: 'warn',
+      serviceName: undefined,
+      resourceAttributes: {},
+      host: '127.0.0.1',
+      port: undefined,
+      token: undefined,
+      sampler: 'parentbased_always_on',
+      samplerRatio: 1,
+      propagation: { traceContext: true, baggage: true },
+      spanLimits: { attributeCount: 128, attributeValueLength: Infinity, eventCount: 128, linkCount: 128, attributePerEventCount: 128, attributePerLinkCount: 128 },
+      seriesLimit: 2000,
+      knownMethods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH', 'QUERY'],
+      promClientMetrics: true,
+      console: 'json',
+      leakSettings: { warmUpSeconds: 60, windowSeconds: 600, minGrowthBytes: 33_554_432 },
+      otlpTraces: undefined,
+      otlpMetrics: undefined,
+      batch: { scheduleDelayMillis: 5000, maxQueueSize: 2048, maxExportBatchSize: 512 },
+      metricExportIntervalMillis: 60_000,
+    });
+  });
+});
+
+describe('who wins', () => {
+  it.each<[what: string, options: Options, env: Environment, path: Row['path'], value: unknown]>([
+    ['an option over SONDE_', { port: 1 }, { SONDE_PORT: '2' }, (c) => c.port, 1],
+    ['an option of 0 over SONDE_', { port: 0 }, { SONDE_PORT: '2' }, (c) => c.port, 0],
+    ['an option of false over SONDE_', { traces: false }, { SONDE_TRACES: 'true' }, (c) => c.traces, false],
+    ['SONDE_ over OTEL_', {}, { SONDE_PORT: '1', OTEL_EXPORTER_PROMETHEUS_PORT: '2' }, (c) => c.port, 1],
+    ['OTEL_ over an empty SONDE_', {}, { SONDE_PORT: '', OTEL_EXPORTER_PROMETHEUS_PORT: '2' }, (c) => c.port, 2],
+    ['an option that is undefined over nothing', { port: undefined } as never, { SONDE_PORT: '2' }, (c) => c.port, 2],
+    ['an option over OTEL_', { serviceName: 'a' }, { OTEL_SERVICE_NAME: 'b' }, (c) => c.serviceName, 'a'],
+    ['OTEL_SERVICE_NAME over the resource attribute', {}, { OTEL_SERVICE_NAME: 'b', OTEL_RESOURCE_ATTRIBUTES: 'service.name=c' }, (c) => c.serviceName, 'b'],
+    ['the resource attribute over nothing', {}, { OTEL_RESOURCE_ATTRIBUTES: 'service.name=c' }, (c) => c.serviceName, 'c'],
+    ['an attribute from the options over the same from the environment', { resourceAttributes: { a: '1' } }, { OTEL_RESOURCE_ATTRIBUTES: 'a=2,b=3' }, (c) => c.resourceAttributes, { a: '1', b: '3' }],
+    ['OTEL_SDK_DISABLED over SONDE_ENABLED', {}, { OTEL_SDK_DISABLED: 'true', SONDE_ENABLED: 'true' }, (c) => c.enabled, false],
+    ['the limit for spans over the general one', {}, { OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: '1', OTEL_ATTRIBUTE_COUNT_LIMIT: '2' }, (c) => c.spanLimits.attributeCount, 1],
+    ["a signal's own endpoint over the general one", {}, { ...PUSH, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://own/x' }, (c) => c.otlpTraces?.url, 'http://own/x'],
+    ["an endpoint from the options over a signal's own", { otlp: { endpoint: 'http://opt' } }, { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://own/x' }, (c) => c.otlpTraces?.url, 'http://opt/v1/traces'],
+    ["a signal's own protocol over the general one", {}, { ...PUSH, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'http/json', OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf' }, (c) => c.otlpTraces?.protocol, 'http/json'],
+    ['headers from the options over the same from the environment', { otlp: { headers: { a: '1' } } }, { ...PUSH, OTEL_EXPORTER_OTLP_HEADERS: 'a=2,b=3' }, (c) => c.otlpTraces?.headers, { a: '1', b: '3' }],
+  ])('%s', (_what, options, env, path, value) => {
+    const { config, problems } = read(env, options);
+    expect(path(config)).toEqual(value);
+    expect(problems).toEqual([]);
+  });
+
+  it('a ratio is not even read for a sampler that has none', () => {
+    expect(read({ OTEL_TRACES_SAMPLER_ARG: 'x' })).toEqual({ config: DEFAULTS, problems: [] });
+  });
+});
+
+describe('what is wrong', () => {
+  it('in options is reported under their name', () => {
+    const { config, problems } = read({}, { port: 65_536, sampler: 'jaeger' as never, samplerRatio: 2, seriesLimit: 0, console: 'no' as never, traces: 'x' as never, otlp: { endpoint: 'x', timeoutMillis: 0 } });
+    expect(problems).toEqual([
+      'options.traces="x" is not true or false',
+      'options.port="65536" is not a whole number from 0 to 65535',
+      `options.sampler="jaeger" is not one of always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, parentbased_traceidratio`,
+      'options.seriesLimit="0" is not a whole number from 1 to 100000',
+      'options.console="no" is not one of json, all, off',
+      'options.otlp.endpoint="x" is not an http:// or https:// URL',
+      'options.otlp.timeoutMillis="0" is not a whole number from 1 to 2147483647',
+    ]);
+    expect(config).toEqual(DEFAULTS);
+  });
+
+  it('is found all at once and thrown as one error', () => {
+    const { problems } = readConfig({}, { SONDE_PORT: 'x', SONDE_TRACES: 'maybe', OTEL_TRACES_SAMPLER: 'xray' });
+    const error = new ConfigError(problems);
+    expect(error).toBeInstanceOf(Error);
+    expect(error.name).toBe('ConfigError');
+    expect(error.problems).toHaveLength(3);
+    expect(error.message).toBe(
+      'invalid configuration: SONDE_TRACES="maybe" is not true or false; SONDE_PORT="x" is not a whole number from 0 to 65535; ' +
+        'OTEL_TRACES_SAMPLER="xray" is not one of always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, parentbased_traceidratio',
+    );
+  });
+
+  it('never hides what is right', () => {
+    expect(read({ SONDE_PORT: 'x', SONDE_HOST: '0.0.0.0' }).config).toEqual({ ...DEFAULTS, host: '0.0.0.0' });
+  });
+
+  it('is said of a push variable although nothing is pushed', () => {
+    expect(read({ OTEL_EXPORTER_OTLP_PROTOCOL: 'grpcc' }).problems).toHaveLength(1);
+  });
+});

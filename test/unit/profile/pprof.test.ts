@@ -1,0 +1,67 @@
+// What is written is decoded by the package of another author, pprof-format.
+import { gunzipSync } from 'node:zlib';
+import { Profile as Decoded } from 'pprof-format';
+import { expect, test } from 'vitest';
+import { encodePprof } from '../../../src/profile/pprof.ts';
+import { type Profile, ProfileBuilder } from '../../../src/profile/profile.ts';
+
+const SAMPLES = { type: 'samples', unit: 'count' };
+const CPU = { type: 'cpu', unit: 'nanoseconds' };
+
+async function decode(profile: Profile): Promise<Decoded> {
+  return Decoded.decode(gunzipSync(await encodePprof(profile)));
+}
+
+function build(values: [number, number][], stacks: string[][]): Profile {
+  const builder = new ProfileBuilder(2);
+  for (const [i, stack] of stacks.entries()) {
+    let node = -1;
+    for (const name of stack) node = builder.node(node, builder.frame(name, '/app/main.js', 12));
+    values[i]!.forEach((value, column) => builder.add(node, column, value));
+  }
+  const startEpochMillis = Date.UTC(2026, 10, 21);
+  const head = { sampleTypes: [SAMPLES, CPU], defaultSampleType: 'cpu', periodType: CPU, period: 10_101_000, startEpochMillis, durationMillis: 30_000.5 };
+  return builder.build(head);
+}
+
+test('writes stacks from the inside out with their values, places and types', async () => {
+  const decoded = await decode(build([[3, 30_303_000], [1, 5]], [['main', 'work'], ['main']]));
+  const { strings } = decoded.stringTable;
+  const text = (index: number | bigint): string => strings[Number(index)]!;
+  const stack = (ids: (number | bigint)[]): string[] =>
+    ids.map((id) => {
+      const [line] = decoded.location.find((location) => location.id === id)!.line;
+      const fn = decoded.function.find((candidate) => candidate.id === line!.functionId)!;
+      return `${text(fn.name)} ${text(fn.filename)}:${line!.line} ${fn.startLine}`;
+    });
+  expect(decoded.sample.map(({ locationId, value }) => [stack(locationId), value.map(Number)])).toEqual([
+    [['work /app/main.js:12 12', 'main /app/main.js:12 12'], [3, 30_303_000]],
+    [['main /app/main.js:12 12'], [1, 5]],
+  ]);
+  expect(decoded.sampleType.map(({ type, unit }) => [text(type), text(unit)])).toEqual([
+    ['samples', 'count'],
+    ['cpu', 'nanoseconds'],
+  ]);
+  expect([text(decoded.defaultSampleType), text(decoded.periodType!.type), Number(decoded.period)]).toEqual(['cpu', 'cpu', 10_101_000]);
+  expect(BigInt(decoded.timeNanos)).toBe(BigInt(Date.UTC(2026, 10, 21)) * 1_000_000n);
+  expect(Number(decoded.durationNanos)).toBe(30_000_500_000);
+  expect(strings[0]).toBe('');
+});
+
+test('writes negative values and values beyond 32 bits exactly', async () => {
+  const values = [-1, -(2 ** 40) - 1, 127, 128, 2 ** 31, 2 ** 53 - 1];
+  const decoded = await decode(build(values.map((value) => [value, 0]), values.map((value) => [String(value)])));
+  expect(decoded.sample.map(({ value }) => BigInt.asIntN(64, BigInt(value[0]!)))).toEqual(values.map(BigInt));
+});
+
+test('tells nameless functions apart by their place, which pprof would make one', async () => {
+  const { stringTable } = await decode(build([[1, 1]], [['(anonymous)']]));
+  expect(stringTable.strings).toContain('(anonymous main.js:12)');
+});
+
+test('writes names of any script and thousands of samples', async () => {
+  const names = Array.from({ length: 2500 }, (_, i) => `größe_${i}`);
+  const decoded = await decode(build(names.map(() => [1, 1]), names.map((name) => [name])));
+  expect(decoded.sample).toHaveLength(2500);
+  expect(decoded.stringTable.strings).toContain('größe_2499');
+});
