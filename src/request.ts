@@ -90,7 +90,14 @@ export class ServerRequests {
         name: 'http.server.request.duration',
         unit: 's',
         description: 'Duration of HTTP server requests.',
-        labelNames: ['http.request.method', 'http.route', 'http.response.status_code', 'url.scheme', 'network.protocol.version', 'error.type'],
+        labelNames: [
+          'http.request.method',
+          'http.route',
+          'http.response.status_code',
+          'url.scheme',
+          'network.protocol.version',
+          'error.type',
+        ],
         limit: options.seriesLimit,
       },
       HTTP_DURATION_BOUNDS_SECONDS,
@@ -108,7 +115,7 @@ export class ServerRequests {
       end(this);
     };
     this.#onConnectionClose = function onConnectionClose(this: PipelinedSocket): void {
-      for (const res of this[WAITING] ?? []) end(res as RecordedResponse);
+      for (const res of this[WAITING] ?? []) end(res);
     };
   }
 
@@ -125,6 +132,8 @@ export class ServerRequests {
     res.on('close', this.#onClose);
     const socket = req.socket as PipelinedSocket;
     if (socket._httpMessage) this.#wait(socket, res);
+    // Node looks the peer up once a connection and keeps it; of a connection that has gone it could not be asked any more.
+    if ((span.traceFlags & SAMPLED) !== 0) void socket.remoteAddress;
     // Always, sampled or not: on Node 20 a keep-alive connection would otherwise show the previous request's store.
     enter(span);
   }

@@ -49,12 +49,13 @@ function parseOptions(args) {
 async function run(options, interruption) {
   await prepare(say, interruption);
   if (interruption.aborted) return;
+  const interrupted = once(interruption, 'abort');
   say('starting gateway, orders and pricing under node --require sonde/register');
   const services = await startServices();
   const watchdog = startWatchdog(services);
   process.once('exit', () => killServices(services));
   try {
-    await Promise.race([observe(services, options), firstDeath(services), once(interruption, 'abort')]);
+    await Promise.race([observe(services, options), firstDeath(services), interrupted]);
   } finally {
     await stopServices(services);
     watchdog.kill();

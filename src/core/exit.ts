@@ -9,7 +9,7 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /** Calls `flush` before the process ends by itself or by a signal; returns how to stop. */
 export function onExit(flush: (timeoutMillis: number) => Promise<void>, guard: Guard): () => void {
-  const stops = SIGNALS.map((signal) => {
+  const stops: (() => void)[] = SIGNALS.map((signal) => {
     const listener = (): void => {
       // Gone before any other listener looks: some (signal-exit) end the process only if no stranger is listening too.
       process.removeListener(signal, listener);

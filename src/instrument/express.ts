@@ -80,7 +80,9 @@ function hasUse(value: unknown): boolean {
 /** Names the route while it has the request; an error that it passes on leaves the name, the request failed there. */
 function patchDispatch(route: RoutePrototype, requests: ServerRequests, guard: Guard): void {
   const { dispatch: original } = route;
-  const entered = guard.wrap('express', (self: Route, req: ExpressRequest, res: ServerResponse) => requests.named(res, templateOf(req, self.path)));
+  const entered = guard.wrap('express', (self: Route, req: ExpressRequest, res: ServerResponse) =>
+    requests.named(res, templateOf(req, self.path)),
+  );
   const left = leaving(requests, guard);
   route.dispatch = function dispatch(req, res, done): void {
     entered(this, req, res);

@@ -50,7 +50,10 @@ export function instrumentHttpClient(clients: ClientRequests, guard: Guard): () 
       return request;
     };
 
-  const undo = [patchModule(http as unknown as PatchedModule, 'http', patched), patchModule(https as unknown as PatchedModule, 'https', patched)];
+  const undo = [
+    patchModule(http as unknown as PatchedModule, 'http', patched),
+    patchModule(https as unknown as PatchedModule, 'https', patched),
+  ];
   const stop = subscribeResponses(guard);
   syncBuiltinESMExports();
   return () => {
@@ -198,7 +201,7 @@ function targetOf(args: readonly unknown[], scheme: string): ClientTarget | unde
   const address = hostname.replace(/^\[|\]$/g, '');
   const defaultPort = protocol === 'https:' ? 443 : 80;
   const port = Number(String(options.port || url?.port || options.defaultPort || defaultPort));
-  const path = options.path ?? (url === undefined ? '/' : url.pathname + url.search);
+  const path: unknown = options.path ?? (url === undefined ? '/' : url.pathname + url.search);
   const authority = (address.includes(':') ? `[${address}]` : address) + (port === defaultPort ? '' : `:${port}`);
   const name = protocol.replace(/:$/, '');
   return { method: method.toUpperCase(), url: `${name}://${authority}${String(path)}`, scheme: name, address, port };

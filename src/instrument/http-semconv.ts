@@ -32,24 +32,25 @@ function serverAttributes(span: Span, known: ReadonlySet<string>): Attributes {
   if (res === undefined) return {};
   const { req } = res;
   const { socket, headers } = req;
-  const secure = (socket as { encrypted?: boolean }).encrypted === true;
+  const scheme = forwardedScheme(req) ?? ((socket as { encrypted?: boolean }).encrypted === true ? 'https' : 'http');
   const attributes: Attributes = {
     ...methodAttributes(span.method, known),
-    'url.scheme': forwardedScheme(req) ?? (secure ? 'https' : 'http'),
+    'url.scheme': scheme,
     'network.protocol.version': req.httpVersion,
   };
   const query = span.target.indexOf('?');
   attributes['url.path'] = (query === -1 ? span.target : span.target.slice(0, query)) || '/';
   if (query !== -1 && query + 1 < span.target.length) attributes['url.query'] = redact(span.target.slice(query)).slice(1);
   if (span.route !== '') attributes['http.route'] = span.route;
-  const host = firstOf(headers['x-forwarded-host']) ?? headers.host;
-  if (host !== undefined) Object.assign(attributes, hostAttributes(host, secure));
+  const host = forwarded(headers.forwarded, 'host') ?? firstOf(headers['x-forwarded-host']) ?? headers.host;
+  if (host !== undefined) Object.assign(attributes, hostAttributes(host, scheme));
   const agent = headers['user-agent'];
   if (agent !== undefined) attributes['user_agent.original'] = agent;
   if (socket.remoteAddress !== undefined) attributes['network.peer.address'] = socket.remoteAddress;
   if (socket.remotePort !== undefined) attributes['network.peer.port'] = socket.remotePort;
-  const client = firstOf(headers['x-forwarded-for']) ?? socket.remoteAddress;
-  if (client !== undefined) attributes['client.address'] = client;
+  const client = forwarded(headers.forwarded, 'for') ?? firstOf(headers['x-forwarded-for']);
+  const address = client === undefined ? socket.remoteAddress : splitPort(client).address;
+  if (address !== undefined) attributes['client.address'] = address;
   if (res.headersSent) attributes['http.response.status_code'] = res.statusCode;
   if (span.errorType !== '') attributes['error.type'] = span.errorType;
   return attributes;
@@ -89,8 +90,22 @@ function methodAttributes(method: string, known: ReadonlySet<string>): Attribute
 }
 
 function forwardedScheme(req: IncomingMessage): string | undefined {
-  const proto = firstOf(req.headers['x-forwarded-proto']);
+  const proto = forwarded(req.headers.forwarded, 'proto') ?? firstOf(req.headers['x-forwarded-proto']);
   return proto === 'http' || proto === 'https' ? proto : undefined;
+}
+
+/** A parameter of the first element of a `Forwarded` header (RFC 7239), which is the one nearest to the client. */
+function forwarded(header: string | undefined, name: string): string | undefined {
+  for (const pair of firstOf(header)?.split(';') ?? []) {
+    const equals = pair.indexOf('=');
+    if (equals === -1 || pair.slice(0, equals).trim().toLowerCase() !== name) continue;
+    const value = pair
+      .slice(equals + 1)
+      .trim()
+      .replace(/^"(.*)"$/, '$1');
+    return value === '' ? undefined : value;
+  }
+  return undefined;
 }
 
 function firstOf(header: string | string[] | undefined): string | undefined {
@@ -99,14 +114,17 @@ function firstOf(header: string | string[] | undefined): string | undefined {
   return value === '' ? undefined : value;
 }
 
-/** `host[:port]` or `[v6][:port]` as `server.address` and `server.port`. */
-function hostAttributes(host: string, secure: boolean): Attributes {
-  const colon = host.lastIndexOf(':');
-  const bracket = host.lastIndexOf(']');
-  const hasPort = colon > bracket && colon !== -1;
-  const address = (hasPort ? host.slice(0, colon) : host).replace(/^\[|\]$/g, '');
-  const port = hasPort ? Number(host.slice(colon + 1)) : secure ? 443 : 80;
-  return Number.isInteger(port) ? { 'server.address': address, 'server.port': port } : { 'server.address': address };
+function hostAttributes(host: string, scheme: string): Attributes {
+  const { address, port } = splitPort(host);
+  const number = port === undefined ? (scheme === 'https' ? 443 : 80) : Number(port);
+  return Number.isInteger(number) ? { 'server.address': address, 'server.port': number } : { 'server.address': address };
+}
+
+/** `host`, `host:port`, `[v6]`, `[v6]:port`, or a bare IPv6 address, which has no port. */
+function splitPort(text: string): { address: string; port: string | undefined } {
+  const colon = text.lastIndexOf(':');
+  const hasPort = colon > text.lastIndexOf(']') && (text.startsWith('[') || text.indexOf(':') === colon);
+  return { address: (hasPort ? text.slice(0, colon) : text).replace(/^\[|\]$/g, ''), port: hasPort ? text.slice(colon + 1) : undefined };
 }
 
 function redact(query: string): string {

@@ -29,7 +29,11 @@ export function truncate(value: AttributeValue, length: number): AttributeValue 
 }
 
 /** The valid ones of `attributes`, the first `count` of them, and how many more there were. Anything but an object has none. */
-export function limitAttributes(attributes: Attributes | undefined, count: number, length: number): { attributes: Attributes; dropped: number } {
+export function limitAttributes(
+  attributes: Attributes | undefined,
+  count: number,
+  length: number,
+): { attributes: Attributes; dropped: number } {
   const limited: Attributes = {};
   let kept = 0;
   let dropped = 0;

@@ -124,7 +124,7 @@ function joinMembers(members: [string, string][]): string {
 }
 
 /** The api's Baggage; immutable. */
-export class BaggageEntries implements Baggage {
+class BaggageEntries implements Baggage {
   readonly #entries: ReadonlyMap<string, BaggageEntry>;
 
   constructor(entries: ReadonlyMap<string, BaggageEntry>) {
@@ -237,7 +237,11 @@ function decode(text: string): string | undefined {
 }
 
 /** The headers to send with a request made under `ids`, given what is active; called by every client instrumentation. */
-export function injectHeaders(options: PropagationOptions, span: StoredSpan & { spanContext(): SpanLike }, set: (name: string, value: string) => void): void {
+export function injectHeaders(
+  options: PropagationOptions,
+  span: StoredSpan & { spanContext(): SpanLike },
+  set: (name: string, value: string) => void,
+): void {
   if (options.traceContext) {
     set('traceparent', formatTraceparent(span));
     const state = span.spanContext().traceState?.serialize() ?? '';
@@ -310,7 +314,7 @@ function joined(value: string | string[] | undefined): string | undefined {
 }
 
 /** A span of another process: ids to hang children from, nothing to record on. */
-export class RemoteSpan {
+class RemoteSpan {
   readonly #parent: RemoteParent;
 
   constructor(parent: RemoteParent) {

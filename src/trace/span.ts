@@ -4,7 +4,6 @@
 import type {
   Attributes,
   AttributeValue,
-  Context,
   Exception,
   HrTime,
   Link,
@@ -23,8 +22,8 @@ import { attributeKeys, isAttributeValue, limitAttributes, truncate } from './at
 import { TraceStateHeader, type BaggageSource } from './propagation.ts';
 import { isTimeInput, timeInputEpochMillis, toHrTime } from './time.ts';
 
-export const STATUS_UNSET = 0;
-export const STATUS_OK = 1;
+const STATUS_UNSET = 0;
+const STATUS_OK = 1;
 export const STATUS_ERROR = 2;
 
 /** How much one span may hold (`OTEL_SPAN_*_LIMIT`, `OTEL_ATTRIBUTE_*_LIMIT`). */
@@ -105,7 +104,15 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
   #droppedLinks = 0;
   #settled: Attributes | undefined = undefined;
 
-  constructor(owner: SpanOwner, scope: InstrumentationScope, name: string | undefined, kind: SpanKind, spanId: string, origin: SpanOrigin, startEpochMillis?: number) {
+  constructor(
+    owner: SpanOwner,
+    scope: InstrumentationScope,
+    name: string | undefined,
+    kind: SpanKind,
+    spanId: string,
+    origin: SpanOrigin,
+    startEpochMillis?: number,
+  ) {
     const now = owner.clock.monotonicMillis();
     const epoch = owner.clock.epochMillis(now);
     this.owner = owner;
@@ -182,8 +189,9 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
       this.#droppedEvents += 1;
     }
     const isTime = isTimeInput(attributesOrTime);
-    const limited = limitAttributes(isTime ? undefined : (attributesOrTime as Attributes), attributePerEventCount, this.owner.limits.attributeValueLength);
-    const at = timeInputEpochMillis(time, this.owner.clock) ?? timeInputEpochMillis(attributesOrTime, this.owner.clock) ?? this.#nowEpochMillis();
+    const limited = limitAttributes(isTime ? undefined : attributesOrTime, attributePerEventCount, this.owner.limits.attributeValueLength);
+    const at =
+      timeInputEpochMillis(time, this.owner.clock) ?? timeInputEpochMillis(attributesOrTime, this.owner.clock) ?? this.#nowEpochMillis();
     events.push({ name, attributes: limited.attributes, time: toHrTime(at), droppedAttributesCount: limited.dropped });
     return this;
   }
@@ -242,7 +250,9 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
     if (this.endMonotonicMillis !== 0) return;
     const endEpochMillis = timeInputEpochMillis(endTime, this.owner.clock);
     this.endAt(
-      endEpochMillis === undefined ? this.owner.clock.monotonicMillis() : this.startMonotonicMillis + (endEpochMillis - this.startEpochMillis),
+      endEpochMillis === undefined
+        ? this.owner.clock.monotonicMillis()
+        : this.startMonotonicMillis + (endEpochMillis - this.startEpochMillis),
     );
   }
 
@@ -340,10 +350,4 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
   #nowEpochMillis(): number {
     return this.startEpochMillis + (this.owner.clock.monotonicMillis() - this.startMonotonicMillis);
   }
-}
-
-/** The span that a context of the api holds, when it is one of ours. */
-export function spanOf(context: Context): Span | undefined {
-  const span = context.getValue(SPAN_KEY);
-  return span instanceof Span ? span : undefined;
 }

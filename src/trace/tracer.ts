@@ -125,10 +125,21 @@ export class Tracing implements SpanOwner {
 
   #below(parent: Span, baggage: BaggageSource | undefined): SpanOrigin {
     const { traceId, traceFlags, traceState, root } = parent.origin;
-    return { traceId, parentSpanId: parent.spanId, parentIsRemote: false, traceFlags: this.#flags(traceId, traceFlags), traceState, root: root ?? parent, baggage };
+    return {
+      traceId,
+      parentSpanId: parent.spanId,
+      parentIsRemote: false,
+      traceFlags: this.#flags(traceId, traceFlags),
+      traceState,
+      root: root ?? parent,
+      baggage,
+    };
   }
 
-  #origin(parent: (SpanIds & { traceState?: { serialize(): string } | undefined; isRemote?: boolean | undefined }) | undefined, baggage: BaggageSource | undefined): SpanOrigin {
+  #origin(
+    parent: (SpanIds & { traceState?: { serialize(): string } | undefined; isRemote?: boolean | undefined }) | undefined,
+    baggage: BaggageSource | undefined,
+  ): SpanOrigin {
     const traceId = parent === undefined ? newTraceId() : parent.traceId;
     return {
       traceId,
@@ -198,4 +209,3 @@ class SondeTracer implements ApiTracer {
     return runWith(context.setValue(SPAN_KEY, span), () => fn(span)) as ReturnType<F>;
   }
 }
-

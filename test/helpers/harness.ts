@@ -19,8 +19,8 @@ import { SondeTracerProvider, Tracing } from '../../src/trace/tracer.ts';
 
 const { config: DEFAULTS } = readConfig({}, {});
 
-export const KNOWN_METHODS: readonly string[] = DEFAULTS.knownMethods;
-export const SPAN_LIMITS: SpanLimits = DEFAULTS.spanLimits;
+const KNOWN_METHODS: readonly string[] = DEFAULTS.knownMethods;
+const SPAN_LIMITS: SpanLimits = DEFAULTS.spanLimits;
 
 export interface HarnessOptions {
   readonly clock?: Clock;

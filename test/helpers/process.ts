@@ -60,7 +60,9 @@ export class Running {
       if (state !== undefined || Date.now() > deadline) {
         const last = pattern.exec(this.stdout + this.stderr);
         if (last !== null) return last;
-        throw new Error(`${String(pattern)} not seen (${state === undefined ? 'still running' : `exit ${state.code ?? state.signal}`})\n${this.stdout}${this.stderr}`);
+        throw new Error(
+          `${String(pattern)} not seen (${state === undefined ? 'still running' : `exit ${state.code ?? state.signal}`})\n${this.stdout}${this.stderr}`,
+        );
       }
     }
   }
@@ -151,7 +153,7 @@ export function exchange(port: number, [method, target, ...headers]: readonly st
     // After an answer a reset is a matter of chance: whether the other side had read all that we sent.
     socket.on('error', (error: NodeJS.ErrnoException) => (received ||= error.code ?? ''));
     socket.once('close', () => resolve(received.replace(/^Date: .*/im, 'Date: masked')));
-    socket.write([`${method} ${target} HTTP/1.1`, 'Host: app', 'Connection: close', ...headers, '', ''].join('\r\n'));
+    socket.write([`${method} ${target} HTTP/1.1`, 'Host: 127.0.0.1', 'Connection: close', ...headers, '', ''].join('\r\n'));
   });
 }
 

@@ -7,7 +7,18 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { startReceiver } from '../helpers/otlp.ts';
-import { APPS, exchange, killAll, ownLines, REGISTER, ROOT, runToEnd, startService, withAndWithout, type Service } from '../helpers/process.ts';
+import {
+  APPS,
+  exchange,
+  killAll,
+  ownLines,
+  REGISTER,
+  ROOT,
+  runToEnd,
+  startService,
+  withAndWithout,
+  type Service,
+} from '../helpers/process.ts';
 
 let directory: string;
 
@@ -52,7 +63,9 @@ describe('the environment', () => {
   test.each(['65536', '-1', '94.64', 'http'])('SONDE_PORT=%s is said and an unset one is meant', async (SONDE_PORT) => {
     const service = await startService({ app: 'http.cjs', env: { SONDE_PORT } });
     await service.running.seen(/^sonde .*listening|is taken/m);
-    expect(service.running.stderr).toContain(`sonde: SONDE_PORT="${SONDE_PORT}" is not a whole number from 0 to 65535; the default is used\n`);
+    expect(service.running.stderr).toContain(
+      `sonde: SONDE_PORT="${SONDE_PORT}" is not a whole number from 0 to 65535; the default is used\n`,
+    );
     expect(service.running.stderr).toMatch(/:94(?:6[4-9]|7[0-3])\b/);
   });
 
@@ -63,12 +76,17 @@ describe('the environment', () => {
   });
 
   test('an address that this machine does not have is said, and the application runs', async () => {
-    const { bare, sonde, lines } = await withAndWithout({ app: 'http.cjs', env: { SONDE_HOST: '192.0.2.1' }, startsSilently: true }, async (service) => {
-      if (service.hasSonde) await service.running.seen(/^sonde: /m);
-      return closing(service, '/ok');
-    });
+    const { bare, sonde, lines } = await withAndWithout(
+      { app: 'http.cjs', env: { SONDE_HOST: '192.0.2.1' }, startsSilently: true },
+      async (service) => {
+        if (service.hasSonde) await service.running.seen(/^sonde: /m);
+        return closing(service, '/ok');
+      },
+    );
     expect(sonde).toEqual(bare);
-    expect(lines).toEqual([expect.stringMatching(/^sonde: the endpoints are not served on 192\.0\.2\.1:\d+: this machine has no such address/)]);
+    expect(lines).toEqual([
+      expect.stringMatching(/^sonde: the endpoints are not served on 192\.0\.2\.1:\d+: this machine has no such address/),
+    ]);
   });
 
   test('start() throws one ConfigError with all options and variables that cannot be used', async () => {
@@ -84,7 +102,12 @@ describe('the environment', () => {
     expect(stderr).toBe('');
     const error = JSON.parse(stdout) as { isConfigError: boolean; name: string; message: string; problems: { name: string }[] };
     expect(error).toMatchObject({ isConfigError: true, name: 'ConfigError' });
-    expect(error.problems.map(({ name }) => name).toSorted()).toEqual(['SONDE_TRACES', 'options.metrics', 'options.port', 'options.samplerRatio']);
+    expect(error.problems.map(({ name }) => name).toSorted()).toEqual([
+      'SONDE_TRACES',
+      'options.metrics',
+      'options.port',
+      'options.samplerRatio',
+    ]);
     for (const { name } of error.problems) expect(error.message).toContain(`${name}=`);
     expect(error.message).toContain('a whole number from 0 to 65535');
   });
@@ -185,7 +208,8 @@ describe('requests', () => {
         expect(await service.counted()).toBe(MALFORMED.length);
         const { traces } = JSON.parse(await service.read('/debug/traces')) as { traces: { traceId: string }[] };
         expect(traces.length).toBeGreaterThan(0);
-        for (const { traceId } of traces) expect(traceId).toSatisfy((id: string) => /^[0-9a-f]{32}$/.test(id) && !/^0+$/.test(id) && id !== HEX);
+        for (const { traceId } of traces)
+          expect(traceId).toSatisfy((id: string) => /^[0-9a-f]{32}$/.test(id) && !/^0+$/.test(id) && id !== HEX);
       }
       await service.get('/close');
       return answers;
@@ -254,7 +278,14 @@ describe('applications', () => {
     const { bare, sonde, lines } = await withAndWithout({ app, env: { NODE_ENV: 'production' } }, (service) =>
       closing(service, '/throw/1', '/reject/2', '/next/3', '/handled/4', '/none'),
     );
-    expect(bare.result.map((answer) => answer.slice(9, 12))).toEqual(['500', '418', app === 'express.cjs' ? '500' : '404', '422', '404', '200']);
+    expect(bare.result.map((answer) => answer.slice(9, 12))).toEqual([
+      '500',
+      '418',
+      app === 'express.cjs' ? '500' : '404',
+      '422',
+      '404',
+      '200',
+    ]);
     expect(sonde.result).toEqual(bare.result);
     expect(ownFramesOnly(sonde.ended.stderr)).toBe(ownFramesOnly(bare.ended.stderr));
     expect({ ...sonde.ended, stderr: '' }).toEqual({ ...bare.ended, stderr: '' });
@@ -266,7 +297,10 @@ describe('applications', () => {
     expect(bare.ended).toMatchObject({ code: 1 });
     expect(bare.ended.stderr).toContain('Error: thrown late\n    at ');
     expect(sonde.result).toEqual(bare.result);
-    expect({ ...sonde.ended, stderr: ownFramesOnly(sonde.ended.stderr) }).toEqual({ ...bare.ended, stderr: ownFramesOnly(bare.ended.stderr) });
+    expect({ ...sonde.ended, stderr: ownFramesOnly(sonde.ended.stderr) }).toEqual({
+      ...bare.ended,
+      stderr: ownFramesOnly(bare.ended.stderr),
+    });
   });
 
   test.each(['cjs', 'mjs'])('an application of format %s that throws as it loads ends as without Sonde', async (format) => {
@@ -277,7 +311,9 @@ describe('applications', () => {
   });
 
   test('an application that replaces the methods of console writes what it writes without Sonde', async () => {
-    const { bare, sonde, lines } = await withAndWithout({ app: 'console.cjs', env: { SONDE_LOGS: 'false' } }, (service) => closing(service, '/ok'));
+    const { bare, sonde, lines } = await withAndWithout({ app: 'console.cjs', env: { SONDE_LOGS: 'false' } }, (service) =>
+      closing(service, '/ok'),
+    );
     expect(sonde).toEqual(bare);
     expect(lines).toHaveLength(1);
     const correlated = await withAndWithout({ app: 'console.cjs' }, (service) => closing(service, '/ok'));
@@ -306,7 +342,7 @@ describe('applications', () => {
 function ownFramesOnly(stderr: string): string {
   return stderr
     .split('\n')
-    .filter((line) => !/^    at /.test(line) || line.includes(APPS))
+    .filter((line) => !line.startsWith('    at ') || line.includes(APPS))
     .join('\n')
     .replaceAll(/(?<=    at .*) \{$/gm, '');
 }

@@ -9,7 +9,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { MAJORS, nodeBinary } from '../helpers/nodes.ts';
 import { APPS, killAll, ownLines, ROOT, startService, type Service } from '../helpers/process.ts';
 
-const { devDependencies } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { devDependencies: Record<string, string> };
+const { devDependencies } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {
+  devDependencies: Record<string, string>;
+};
 
 let directory: string;
 let tarball: string;
@@ -35,7 +37,16 @@ afterAll(() => rmSync(directory, { recursive: true }));
 function install(name: string, ...packages: string[]): void {
   mkdirSync(path.join(directory, name));
   writeFileSync(path.join(directory, name, 'package.json'), JSON.stringify({ name, private: true }));
-  npm(path.join(directory, name), 'install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', tarball, ...packages.map((of) => `${of}@${devDependencies[of]}`));
+  npm(
+    path.join(directory, name),
+    'install',
+    '--ignore-scripts',
+    '--prefer-offline',
+    '--no-audit',
+    '--no-fund',
+    tarball,
+    ...packages.map((of) => `${of}@${devDependencies[of]}`),
+  );
 }
 
 function npm(cwd: string, ...args: string[]): string {
@@ -67,17 +78,19 @@ describe.each(MAJORS)('on Node %i', (major) => {
     expect(ownLines(service.running.stderr)).toEqual({ rest: '', lines: [expect.stringContaining(' service listening on ')] });
   });
 
-  test.each([
-    ['sonde/express', 'packaged-express.cjs', '--require'],
-    ['sonde/fastify', 'packaged-fastify.mjs', '--import'],
-  ])('%s mounts the endpoints, with the preload and without', async (_entry, app, flag) => {
-    for (const flags of [[flag, 'sonde/register'], []]) {
-      const service = await start(app, ...flags);
-      expect(await service.get('/items/7')).toMatch(/\{"id":"7"\}/);
-      expect(await service.get('/sonde/metrics')).toMatch(/^http_server_request_duration_seconds_count\{.*http_route="\/items\/:id".*\} 1$/m);
-      expect(await service.counted()).toBe(1);
-      expect(await service.get('/sonde/debug/traces')).toContain('"GET /items/:id"');
-    }
+  test.each<[string, string, string[], string]>([
+    ['sonde/express', 'packaged-express.cjs', ['--require', 'sonde/register'], '/items/:id'],
+    ['sonde/express', 'packaged-express.cjs', [], '/items/:id'],
+    ['sonde/fastify', 'packaged-fastify.mjs', ['--import', 'sonde/register'], '/items/:id'],
+    // An instance that was there before Sonde: its requests are seen, its routes are not.
+    ['sonde/fastify', 'packaged-fastify.mjs', [], ''],
+  ])('%s mounts the endpoints in %s %j', async (_entry, app, flags, route) => {
+    const service = await start(app, ...flags);
+    expect(await service.get('/items/7')).toMatch(/\{"id":"7"\}/);
+    const [count] = /^http_server_request_duration_seconds_count\{.*\} 1$/m.exec(await service.get('/sonde/metrics')) ?? [];
+    expect(/http_route="(.*?)"/.exec(count!)?.[1] ?? '').toBe(route);
+    expect(await service.counted()).toBe(1);
+    expect(await service.get('/sonde/debug/traces')).toContain(route === '' ? '"GET"' : `"GET ${route}"`);
   });
 
   test('start() of sonde answers the one sonde, whose spans and those of @opentelemetry/api are one trace', async () => {
@@ -123,10 +136,25 @@ describe('the declarations', () => {
   }, 120_000);
 
   test.each(['node16', 'nodenext'])('compile for ES modules and CommonJS with strict checks of libraries and module %s', (module) => {
-    const options = { module, moduleResolution: module, target: 'es2022', strict: true, skipLibCheck: false, noEmit: true, types: ['node'], exactOptionalPropertyTypes: true };
-    writeFileSync(path.join(directory, 'typed/tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['consumer.mts', 'consumer.cts'] }));
+    const options = {
+      module,
+      moduleResolution: module,
+      target: 'es2022',
+      strict: true,
+      skipLibCheck: false,
+      noEmit: true,
+      types: ['node'],
+      exactOptionalPropertyTypes: true,
+    };
+    writeFileSync(
+      path.join(directory, 'typed/tsconfig.json'),
+      JSON.stringify({ compilerOptions: options, files: ['consumer.mts', 'consumer.cts'] }),
+    );
     const tsc = path.join(ROOT, 'node_modules/typescript/bin/tsc');
-    const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.json'], { cwd: path.join(directory, 'typed'), encoding: 'utf8' });
+    const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.json'], {
+      cwd: path.join(directory, 'typed'),
+      encoding: 'utf8',
+    });
     expect(stdout).toBe('');
     expect(status).toBe(0);
   });

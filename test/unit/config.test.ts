@@ -25,14 +25,23 @@ interface Row {
 const flag = (name: string, path: Row['path']): Row => ({
   name,
   path,
-  good: [['true', true], ['false', false], ['TRUE', true], [' False ', false]],
+  good: [
+    ['true', true],
+    ['false', false],
+    ['TRUE', true],
+    [' False ', false],
+  ],
   bad: ['1', '0', 'yes', 'on', 'truee'],
   accepted: 'true or false',
 });
 const integer = (name: string, path: Row['path'], min: number, max: number, env: Environment = {}): Row => ({
   name,
   path,
-  good: [[String(min), min], [String(max), max], [` ${min + 1} `, min + 1]],
+  good: [
+    [String(min), min],
+    [String(max), max],
+    [` ${min + 1} `, min + 1],
+  ],
   bad: [String(min - 1), String(max + 1), 'x', `${min}.5`, '1e3', '0x10', 'NaN', 'Infinity', `${min + 1}s`],
   accepted: `a whole number from ${min} to ${max}`,
   with: env,
@@ -45,7 +54,16 @@ const oneOf = (name: string, path: Row['path'], values: readonly string[], env: 
   accepted: `one of ${values.join(', ')}`,
   with: env,
 });
-const text = (name: string, path: Row['path'], env: Environment = {}): Row => ({ name, path, good: [['any text', 'any text'], [' trimmed ', 'trimmed']], bad: [], with: env });
+const text = (name: string, path: Row['path'], env: Environment = {}): Row => ({
+  name,
+  path,
+  good: [
+    ['any text', 'any text'],
+    [' trimmed ', 'trimmed'],
+  ],
+  bad: [],
+  with: env,
+});
 
 const MILLIS_MAX = 2_147_483_647;
 const PUSH = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' };
@@ -53,14 +71,24 @@ const RATIO = { OTEL_TRACES_SAMPLER: 'traceidratio' };
 const url = (name: string, path: Row['path'], suffix: string): Row => ({
   name,
   path,
-  good: [['http://h:4318', `http://h:4318${suffix}`], ['https://h/base', `https://h/base${suffix}`], ...(suffix === '' ? [] : [['http://h:4318//', `http://h:4318${suffix}`] as const])],
+  good: [
+    ['http://h:4318', `http://h:4318${suffix}`],
+    ['https://h/base', `https://h/base${suffix}`],
+    ...(suffix === '' ? [] : [['http://h:4318//', `http://h:4318${suffix}`] as const]),
+  ],
   bad: ['h:4318', 'localhost', 'ftp://h', 'file:///etc', 'http://', '://'],
   accepted: 'an http:// or https:// URL',
 });
 const pairs = (name: string, path: Row['path'], env: Environment, accepted: string): Row => ({
   name,
   path,
-  good: [['a=1', { a: '1' }], ['a=1,b=2', { a: '1', b: '2' }], [' a = 1 , , b=x=y', { a: '1', b: 'x=y' }], ['a=%C3%A9%2C', { a: 'é,' }], ['a=', { a: '' }]],
+  good: [
+    ['a=1', { a: '1' }],
+    ['a=1,b=2', { a: '1', b: '2' }],
+    [' a = 1 , , b=x=y', { a: '1', b: 'x=y' }],
+    ['a=%C3%A9%2C', { a: 'é,' }],
+    ['a=', { a: '' }],
+  ],
   bad: ['a', '=1', 'a=1,b', 'a=%', 'a=%zz', '%=1'],
   accepted,
   with: env,
@@ -74,10 +102,25 @@ const ROWS: readonly Row[] = [
   flag('SONDE_PROFILING', (c) => c.profiling),
   flag('SONDE_LEAKS', (c) => c.leaks),
   flag('SONDE_PROM_CLIENT_METRICS', (c) => c.promClientMetrics),
-  { ...flag('OTEL_SDK_DISABLED', (c) => c.enabled), good: [['true', false], ['false', true], ['TRUE', false]] },
+  {
+    ...flag('OTEL_SDK_DISABLED', (c) => c.enabled),
+    good: [
+      ['true', false],
+      ['false', true],
+      ['TRUE', false],
+    ],
+  },
   {
     ...oneOf('OTEL_LOG_LEVEL', (c) => c.logLevel, ['none', 'error', 'warn', 'info', 'debug', 'verbose', 'all']),
-    good: [['none', 'none'], ['error', 'error'], ['warn', 'warn'], ['INFO', 'info'], ['debug', 'debug'], ['verbose', 'debug'], ['all', 'debug']],
+    good: [
+      ['none', 'none'],
+      ['error', 'error'],
+      ['warn', 'warn'],
+      ['INFO', 'info'],
+      ['debug', 'debug'],
+      ['verbose', 'debug'],
+      ['all', 'debug'],
+    ],
   },
   text('OTEL_SERVICE_NAME', (c) => c.serviceName),
   pairs('OTEL_RESOURCE_ATTRIBUTES', (c) => c.resourceAttributes, {}, 'a list of key=value pairs separated by commas, percent-encoded'),
@@ -86,11 +129,23 @@ const ROWS: readonly Row[] = [
   integer('SONDE_PORT', (c) => c.port, 0, 65_535),
   integer('OTEL_EXPORTER_PROMETHEUS_PORT', (c) => c.port, 0, 65_535),
   text('SONDE_TOKEN', (c) => c.token),
-  oneOf('OTEL_TRACES_SAMPLER', (c) => c.sampler, ['always_on', 'always_off', 'traceidratio', 'parentbased_always_on', 'parentbased_always_off', 'parentbased_traceidratio']),
+  oneOf('OTEL_TRACES_SAMPLER', (c) => c.sampler, [
+    'always_on',
+    'always_off',
+    'traceidratio',
+    'parentbased_always_on',
+    'parentbased_always_off',
+    'parentbased_traceidratio',
+  ]),
   {
     name: 'OTEL_TRACES_SAMPLER_ARG',
     path: (c) => c.samplerRatio,
-    good: [['0', 0], ['1', 1], ['0.25', 0.25], ['1e-3', 0.001]],
+    good: [
+      ['0', 0],
+      ['1', 1],
+      ['0.25', 0.25],
+      ['1e-3', 0.001],
+    ],
     bad: ['-0.001', '1.001', 'x', 'NaN', '0,5', '50%'],
     accepted: 'a number from 0 to 1',
     with: RATIO,
@@ -127,14 +182,23 @@ const ROWS: readonly Row[] = [
   {
     name: 'OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS',
     path: (c) => c.knownMethods,
-    good: [['GET,PURGE', ['GET', 'PURGE']], [' GET , ', ['GET']]],
+    good: [
+      ['GET,PURGE', ['GET', 'PURGE']],
+      [' GET , ', ['GET']],
+    ],
     bad: [',', ',,'],
     accepted: 'a list of methods separated by commas',
   },
   oneOf('SONDE_LOGS_CONSOLE', (c) => c.console, ['json', 'all', 'off']),
   integer('SONDE_LEAKS_WARM_UP_SECONDS', (c) => c.leakSettings.warmUpSeconds, 0, 86_400),
   integer('SONDE_LEAKS_WINDOW_SECONDS', (c) => c.leakSettings.windowSeconds, 5, 86_400),
-  { ...integer('SONDE_LEAKS_MIN_GROWTH_BYTES', (c) => c.leakSettings.minGrowthBytes, 1_048_576, Number.MAX_SAFE_INTEGER), good: [['1048576', 1_048_576], [String(Number.MAX_SAFE_INTEGER), Number.MAX_SAFE_INTEGER]] },
+  {
+    ...integer('SONDE_LEAKS_MIN_GROWTH_BYTES', (c) => c.leakSettings.minGrowthBytes, 1_048_576, Number.MAX_SAFE_INTEGER),
+    good: [
+      ['1048576', 1_048_576],
+      [String(Number.MAX_SAFE_INTEGER), Number.MAX_SAFE_INTEGER],
+    ],
+  },
   integer('OTEL_BSP_SCHEDULE_DELAY', (c) => c.batch.scheduleDelayMillis, 1, MILLIS_MAX),
   integer('OTEL_BSP_MAX_QUEUE_SIZE', (c) => c.batch.maxQueueSize, 1, 1_000_000),
   integer('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', (c) => c.batch.maxExportBatchSize, 1, 65_536),
@@ -155,8 +219,21 @@ const ROWS: readonly Row[] = [
       text(`OTEL_EXPORTER_OTLP_${signal}CLIENT_CERTIFICATE`, (c) => of(c).clientCertificate, PUSH),
     ];
   }),
-  { ...oneOf('OTEL_TRACES_EXPORTER', (c) => c.otlpTraces !== undefined, ['otlp', 'none'], PUSH), good: [['otlp', true], ['none', false]] },
-  { ...oneOf('OTEL_METRICS_EXPORTER', (c) => c.otlpMetrics !== undefined, ['otlp', 'prometheus', 'none'], PUSH), good: [['otlp', true], ['none', false], ['prometheus', false]] },
+  {
+    ...oneOf('OTEL_TRACES_EXPORTER', (c) => c.otlpTraces !== undefined, ['otlp', 'none'], PUSH),
+    good: [
+      ['otlp', true],
+      ['none', false],
+    ],
+  },
+  {
+    ...oneOf('OTEL_METRICS_EXPORTER', (c) => c.otlpMetrics !== undefined, ['otlp', 'prometheus', 'none'], PUSH),
+    good: [
+      ['otlp', true],
+      ['none', false],
+      ['prometheus', false],
+    ],
+  },
 ];
 
 describe.each(ROWS)('$name', ({ name, path, good, with: env = {} }) => {
@@ -197,7 +274,14 @@ describe('the defaults', () => {
       sampler: 'parentbased_always_on',
       samplerRatio: 1,
       propagation: { traceContext: true, baggage: true },
-      spanLimits: { attributeCount: 128, attributeValueLength: Infinity, eventCount: 128, linkCount: 128, attributePerEventCount: 128, attributePerLinkCount: 128 },
+      spanLimits: {
+        attributeCount: 128,
+        attributeValueLength: Infinity,
+        eventCount: 128,
+        linkCount: 128,
+        attributePerEventCount: 128,
+        attributePerLinkCount: 128,
+      },
       seriesLimit: 2000,
       knownMethods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH', 'QUERY'],
       promClientMetrics: true,
@@ -220,15 +304,57 @@ describe('who wins', () => {
     ['OTEL_ over an empty SONDE_', {}, { SONDE_PORT: '', OTEL_EXPORTER_PROMETHEUS_PORT: '2' }, (c) => c.port, 2],
     ['an option that is undefined over nothing', { port: undefined } as never, { SONDE_PORT: '2' }, (c) => c.port, 2],
     ['an option over OTEL_', { serviceName: 'a' }, { OTEL_SERVICE_NAME: 'b' }, (c) => c.serviceName, 'a'],
-    ['OTEL_SERVICE_NAME over the resource attribute', {}, { OTEL_SERVICE_NAME: 'b', OTEL_RESOURCE_ATTRIBUTES: 'service.name=c' }, (c) => c.serviceName, 'b'],
+    [
+      'OTEL_SERVICE_NAME over the resource attribute',
+      {},
+      { OTEL_SERVICE_NAME: 'b', OTEL_RESOURCE_ATTRIBUTES: 'service.name=c' },
+      (c) => c.serviceName,
+      'b',
+    ],
     ['the resource attribute over nothing', {}, { OTEL_RESOURCE_ATTRIBUTES: 'service.name=c' }, (c) => c.serviceName, 'c'],
-    ['an attribute from the options over the same from the environment', { resourceAttributes: { a: '1' } }, { OTEL_RESOURCE_ATTRIBUTES: 'a=2,b=3' }, (c) => c.resourceAttributes, { a: '1', b: '3' }],
+    [
+      'an attribute from the options over the same from the environment',
+      { resourceAttributes: { a: '1' } },
+      { OTEL_RESOURCE_ATTRIBUTES: 'a=2,b=3' },
+      (c) => c.resourceAttributes,
+      { a: '1', b: '3' },
+    ],
     ['OTEL_SDK_DISABLED over SONDE_ENABLED', {}, { OTEL_SDK_DISABLED: 'true', SONDE_ENABLED: 'true' }, (c) => c.enabled, false],
-    ['the limit for spans over the general one', {}, { OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: '1', OTEL_ATTRIBUTE_COUNT_LIMIT: '2' }, (c) => c.spanLimits.attributeCount, 1],
-    ["a signal's own endpoint over the general one", {}, { ...PUSH, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://own/x' }, (c) => c.otlpTraces?.url, 'http://own/x'],
-    ["an endpoint from the options over a signal's own", { otlp: { endpoint: 'http://opt' } }, { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://own/x' }, (c) => c.otlpTraces?.url, 'http://opt/v1/traces'],
-    ["a signal's own protocol over the general one", {}, { ...PUSH, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'http/json', OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf' }, (c) => c.otlpTraces?.protocol, 'http/json'],
-    ['headers from the options over the same from the environment', { otlp: { headers: { a: '1' } } }, { ...PUSH, OTEL_EXPORTER_OTLP_HEADERS: 'a=2,b=3' }, (c) => c.otlpTraces?.headers, { a: '1', b: '3' }],
+    [
+      'the limit for spans over the general one',
+      {},
+      { OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: '1', OTEL_ATTRIBUTE_COUNT_LIMIT: '2' },
+      (c) => c.spanLimits.attributeCount,
+      1,
+    ],
+    [
+      "a signal's own endpoint over the general one",
+      {},
+      { ...PUSH, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://own/x' },
+      (c) => c.otlpTraces?.url,
+      'http://own/x',
+    ],
+    [
+      "an endpoint from the options over a signal's own",
+      { otlp: { endpoint: 'http://opt' } },
+      { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://own/x' },
+      (c) => c.otlpTraces?.url,
+      'http://opt/v1/traces',
+    ],
+    [
+      "a signal's own protocol over the general one",
+      {},
+      { ...PUSH, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'http/json', OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf' },
+      (c) => c.otlpTraces?.protocol,
+      'http/json',
+    ],
+    [
+      'headers from the options over the same from the environment',
+      { otlp: { headers: { a: '1' } } },
+      { ...PUSH, OTEL_EXPORTER_OTLP_HEADERS: 'a=2,b=3' },
+      (c) => c.otlpTraces?.headers,
+      { a: '1', b: '3' },
+    ],
   ])('%s', (_what, options, env, path, value) => {
     const { config, problems } = read(env, options);
     expect(path(config)).toEqual(value);
@@ -242,7 +368,18 @@ describe('who wins', () => {
 
 describe('what is wrong', () => {
   it('in options is reported under their name', () => {
-    const { config, problems } = read({}, { port: 65_536, sampler: 'jaeger' as never, samplerRatio: 2, seriesLimit: 0, console: 'no' as never, traces: 'x' as never, otlp: { endpoint: 'x', timeoutMillis: 0 } });
+    const { config, problems } = read(
+      {},
+      {
+        port: 65_536,
+        sampler: 'jaeger' as never,
+        samplerRatio: 2,
+        seriesLimit: 0,
+        console: 'no' as never,
+        traces: 'x' as never,
+        otlp: { endpoint: 'x', timeoutMillis: 0 },
+      },
+    );
     expect(problems).toEqual([
       'options.traces="x" is not true or false',
       'options.port="65536" is not a whole number from 0 to 65535',

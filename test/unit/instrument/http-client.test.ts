@@ -22,7 +22,7 @@ let got: http.IncomingHttpHeaders & { readonly raw?: string[] };
 
 beforeAll(async () => {
   url = await servers.listen((req, res) => {
-    got = { ...req.headers, raw: req.rawHeaders } as typeof got;
+    got = { ...req.headers, raw: req.rawHeaders };
     if (req.url === '/500') res.statusCode = 500;
     if (req.url === '/404') res.statusCode = 404;
     res.end('ok');
@@ -79,19 +79,48 @@ describe('the headers of a trace are sent once', () => {
     ['request(options without a prototype)', () => http.request(Object.assign(Object.create(null) as object, parts())).end()],
     ['request(url, frozen options)', () => http.request(at(), Object.freeze({ headers: Object.freeze({ 'x-own': 'yes' }) })).end()],
     ['request with flat header list', () => http.request(at(), { headers: flat() }).end()],
-    ['request with a header list of pairs', () => http.request(at(), { headers: [['Host', at().host], ['X-Own', 'yes']] as never }).end()],
+    [
+      'request with a header list of pairs',
+      () =>
+        http
+          .request(at(), {
+            headers: [
+              ['Host', at().host],
+              ['X-Own', 'yes'],
+            ] as never,
+          })
+          .end(),
+    ],
     ['request with Expect', () => http.request(at(), { method: 'POST', headers: { Expect: '100-continue' } }).end('body')],
     ['request with a traceparent of its own', () => http.request(at(), { headers: { TraceParent: old } }).end()],
     ['request with a traceparent in a flat list', () => http.request(at(), { headers: [...flat(), 'TraceParent', old] }).end()],
-    ['request with a traceparent in a list of pairs', () => http.request(at(), { headers: [['Host', at().host], ['TraceParent', old]] as never }).end()],
-    ['request with a traceparent beside Expect', () => http.request(at(), { method: 'POST', headers: { Expect: '100-continue', TraceParent: old } }).end('b')],
+    [
+      'request with a traceparent in a list of pairs',
+      () =>
+        http
+          .request(at(), {
+            headers: [
+              ['Host', at().host],
+              ['TraceParent', old],
+            ] as never,
+          })
+          .end(),
+    ],
+    [
+      'request with a traceparent beside Expect',
+      () => http.request(at(), { method: 'POST', headers: { Expect: '100-continue', TraceParent: old } }).end('b'),
+    ],
   ])('by %s', async (_form, call) => {
     const request = call();
     expect(request).toBeInstanceOf(http.ClientRequest);
     await responded(request);
     const [span] = await harness.take(1);
     expect(traceparents()).toEqual([`00-${span!.traceId}-${span!.spanId}-01`]);
-    expect(span!.attributes).toMatchObject({ 'url.full': `${url}/path?x=1`, 'http.response.status_code': 200, 'server.port': Number(at().port) });
+    expect(span!.attributes).toMatchObject({
+      'url.full': `${url}/path?x=1`,
+      'http.response.status_code': 200,
+      'server.port': Number(at().port),
+    });
   });
 
   it('without touching what the application passed', async () => {
@@ -119,16 +148,25 @@ describe('the headers of a trace are sent once', () => {
 describe('https', () => {
   it('is traced and verified as without Sonde', async () => {
     const secure = https.createServer({ key: KEY, cert: CERTIFICATE }, (req, res) => {
-      got = { ...req.headers, raw: req.rawHeaders } as typeof got;
+      got = { ...req.headers, raw: req.rawHeaders };
       res.end('ok');
     });
     secure.listen(0, '127.0.0.1');
     await once(secure, 'listening');
     const { port } = secure.address() as AddressInfo;
-    await responded(https.get(`https://localhost:${port}/s`, { ca: CERTIFICATE, lookup: (_h, _o, done) => done(null, [{ address: '127.0.0.1', family: 4 }] as never) }));
+    await responded(
+      https.get(`https://localhost:${port}/s`, {
+        ca: CERTIFICATE,
+        lookup: (_h, _o, done) => done(null, [{ address: '127.0.0.1', family: 4 }] as never),
+      }),
+    );
     await expect(responded(https.get(`https://127.0.0.1:${port}/s`))).rejects.toMatchObject({ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
     const [ok, refused] = await harness.take(2);
-    expect(ok!.attributes).toMatchObject({ 'url.full': `https://localhost:${port}/s`, 'server.port': port, 'http.response.status_code': 200 });
+    expect(ok!.attributes).toMatchObject({
+      'url.full': `https://localhost:${port}/s`,
+      'server.port': port,
+      'http.response.status_code': 200,
+    });
     expect(traceparents()).toEqual([`00-${ok!.traceId}-${ok!.spanId}-01`]);
     expect(refused!.attributes).toMatchObject({ 'error.type': 'DEPTH_ZERO_SELF_SIGNED_CERT' });
     secure.closeAllConnections();
@@ -333,7 +371,9 @@ describe('the application cannot tell:', () => {
   });
 
   it('a HEAD, a 204 and a 304 are complete without a body', async () => {
-    const at = await servers.listen((req, res) => void res.writeHead(Number(req.url!.slice(1)), { 'content-length': req.method === 'HEAD' ? 10 : 0 }).end());
+    const at = await servers.listen(
+      (req, res) => void res.writeHead(Number(req.url!.slice(1)), { 'content-length': req.method === 'HEAD' ? 10 : 0 }).end(),
+    );
     for (const [method, path] of [
       ['HEAD', '/200'],
       ['GET', '/204'],
@@ -366,7 +406,8 @@ describe('in a process of its own', () => {
 
   afterAll(() => preload.remove());
 
-  const run = (code: string, type: 'module' | 'commonjs') => runToEnd({ args: ['--require', preload.file, `--input-type=${type}`, '--eval', code] });
+  const run = (code: string, type: 'module' | 'commonjs') =>
+    runToEnd({ args: ['--require', preload.file, `--input-type=${type}`, '--eval', code] });
 
   it('an error that nobody handles still ends the process', async () => {
     const { code, stderr } = await run(`require('node:http').get('http://127.0.0.1:1/')`, 'commonjs');
@@ -392,7 +433,9 @@ describe('in a process of its own', () => {
     expect(stderr).toBe('');
     expect(code).toBe(0);
     const [first, ...spans] = stdout.trim().split('\n');
-    const [client, server] = spans.map((line) => JSON.parse(line) as { kind: number; traceId: string; spanId: string; parentSpanId?: string }).toSorted((a, b) => b.kind - a.kind);
+    const [client, server] = spans
+      .map((line) => JSON.parse(line) as { kind: number; traceId: string; spanId: string; parentSpanId?: string })
+      .toSorted((a, b) => b.kind - a.kind);
     expect(first).toBe(`00-${client!.traceId}-${client!.spanId}-01 get`);
     expect(server!.parentSpanId).toBe(client!.spanId);
   });

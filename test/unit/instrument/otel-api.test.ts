@@ -110,7 +110,11 @@ describe.each<{ copy: string; api: typeof Api }>([
       });
       expect(value).toBe(42);
       const error = new Error('mine');
-      expect(() => tracer.startActiveSpan('throws', () => { throw error; })).toThrow(error);
+      expect(() =>
+        tracer.startActiveSpan('throws', () => {
+          throw error;
+        }),
+      ).toThrow(error);
     });
     const [inner, outer] = ['inner', 'outer'].map((name) => harness.spans.find((span) => span.name === name)!);
     expect(inner!.parentSpanContext?.spanId).toBe(outer!.spanId);
@@ -120,7 +124,11 @@ describe.each<{ copy: string; api: typeof Api }>([
     let seen: unknown[] = [];
     const spans = await inRequest(
       () => {
-        seen = [api.trace.getActiveSpan(), api.propagation.getActiveBaggage()?.getEntry('user')?.value, api.isSpanContextValid(api.trace.getSpanContext(api.context.active())!)];
+        seen = [
+          api.trace.getActiveSpan(),
+          api.propagation.getActiveBaggage()?.getEntry('user')?.value,
+          api.isSpanContextValid(api.trace.getSpanContext(api.context.active())!),
+        ];
       },
       { baggage: 'user=Am%C3%A9lie' },
     );
@@ -161,7 +169,11 @@ describe.each<{ copy: string; api: typeof Api }>([
     expect(api.context.active().getValue(key)).toBeUndefined();
     const deleted = context.deleteValue(key);
     expect([context.getValue(key), deleted.getValue(key)]).toEqual(['v', undefined]);
-    expect(() => api.context.with(context, () => { throw new RangeError('mine'); })).toThrow(RangeError);
+    expect(() =>
+      api.context.with(context, () => {
+        throw new RangeError('mine');
+      }),
+    ).toThrow(RangeError);
     expect(api.context.active().getValue(key)).toBeUndefined();
     for (const value of [undefined, null, 5, 'text', {}]) expect(api.context.bind(context, value)).toBe(value);
   });
@@ -192,7 +204,9 @@ describe.each<{ copy: string; api: typeof Api }>([
     await inRequest(() => {
       const carrier: Record<string, string> = {};
       api.propagation.inject(api.context.active(), carrier);
-      expect(carrier['traceparent']).toBe(`00-${api.trace.getActiveSpan()!.spanContext().traceId}-${api.trace.getActiveSpan()!.spanContext().spanId}-01`);
+      expect(carrier['traceparent']).toBe(
+        `00-${api.trace.getActiveSpan()!.spanContext().traceId}-${api.trace.getActiveSpan()!.spanContext().spanId}-01`,
+      );
     });
     const meter = api.metrics.getMeter('app');
     expect(meter.constructor.name).toBe((providers.metrics as MeterProvider).getMeter('x').constructor.name);

@@ -74,7 +74,9 @@ describe.each([
     const server = harness.tracing.startServer({ traceparent: undefined, tracestate: undefined, baggage: undefined });
     await runWith(ROOT_CONTEXT.setValue(SPAN_KEY, server), async () => (await fetch(`${url}/redirect`)).text());
     const spans = await harness.take(2);
-    expect(spans.map((span) => [span.attributes['http.response.status_code'], span.target, span.traceId, span.parentSpanContext?.spanId])).toEqual([
+    expect(
+      spans.map((span) => [span.attributes['http.response.status_code'], span.target, span.traceId, span.parentSpanContext?.spanId]),
+    ).toEqual([
       [302, `${url}/redirect`, server.traceId, server.spanId],
       [200, `${url}/end`, server.traceId, server.spanId],
     ]);
@@ -92,7 +94,11 @@ describe.each([
     await once(closed, 'listening');
     const { port } = closed.address() as AddressInfo;
     await new Promise((resolve) => closed.close(resolve));
-    await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toMatchObject({ name: 'TypeError', message: 'fetch failed', cause: { code: 'ECONNREFUSED' } });
+    await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toMatchObject({
+      name: 'TypeError',
+      message: 'fetch failed',
+      cause: { code: 'ECONNREFUSED' },
+    });
     expect((await harness.take(1))[0]!.attributes['error.type']).toBe('ECONNREFUSED');
   });
 
@@ -120,7 +126,8 @@ describe.each([
   });
 
   it('throws the same error for bad arguments, which is not our failure', async () => {
-    for (const bad of ['not a url', 'ftp://127.0.0.1/', `${url} x`.replace('127', '12 7')]) await expect(fetch(bad)).rejects.toThrow(TypeError);
+    for (const bad of ['not a url', 'ftp://127.0.0.1/', `${url} x`.replace('127', '12 7')])
+      await expect(fetch(bad)).rejects.toThrow(TypeError);
     await expect(fetch(url, { method: 'CONNECT' })).rejects.toThrow(TypeError);
     expect(harness.guard.failures().size).toBe(0);
   });
@@ -133,7 +140,10 @@ describe('undici itself', () => {
     ['request() with a flat list of headers', () => undici.request(url, { headers: ['TraceParent', old] })],
     ['Client', () => new undici.Client(url).request({ method: 'GET', path: '/' })],
     ['Pool', () => new undici.Pool(url).request({ method: 'GET', path: '/' })],
-    ['a dispatcher with another origin type', () => undici.getGlobalDispatcher().request({ origin: new URL(url), method: 'GET', path: '/' })],
+    [
+      'a dispatcher with another origin type',
+      () => undici.getGlobalDispatcher().request({ origin: new URL(url), method: 'GET', path: '/' }),
+    ],
   ])('sends the trace once by %s', async (_form, call) => {
     await (await call()).body.text();
     const [span] = await harness.take(1);

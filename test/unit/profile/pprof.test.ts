@@ -20,12 +20,27 @@ function build(values: [number, number][], stacks: string[][]): Profile {
     values[i]!.forEach((value, column) => builder.add(node, column, value));
   }
   const startEpochMillis = Date.UTC(2026, 10, 21);
-  const head = { sampleTypes: [SAMPLES, CPU], defaultSampleType: 'cpu', periodType: CPU, period: 10_101_000, startEpochMillis, durationMillis: 30_000.5 };
+  const head = {
+    sampleTypes: [SAMPLES, CPU],
+    defaultSampleType: 'cpu',
+    periodType: CPU,
+    period: 10_101_000,
+    startEpochMillis,
+    durationMillis: 30_000.5,
+  };
   return builder.build(head);
 }
 
 test('writes stacks from the inside out with their values, places and types', async () => {
-  const decoded = await decode(build([[3, 30_303_000], [1, 5]], [['main', 'work'], ['main']]));
+  const decoded = await decode(
+    build(
+      [
+        [3, 30_303_000],
+        [1, 5],
+      ],
+      [['main', 'work'], ['main']],
+    ),
+  );
   const { strings } = decoded.stringTable;
   const text = (index: number | bigint): string => strings[Number(index)]!;
   const stack = (ids: (number | bigint)[]): string[] =>
@@ -35,7 +50,10 @@ test('writes stacks from the inside out with their values, places and types', as
       return `${text(fn.name)} ${text(fn.filename)}:${line!.line} ${fn.startLine}`;
     });
   expect(decoded.sample.map(({ locationId, value }) => [stack(locationId), value.map(Number)])).toEqual([
-    [['work /app/main.js:12 12', 'main /app/main.js:12 12'], [3, 30_303_000]],
+    [
+      ['work /app/main.js:12 12', 'main /app/main.js:12 12'],
+      [3, 30_303_000],
+    ],
     [['main /app/main.js:12 12'], [1, 5]],
   ]);
   expect(decoded.sampleType.map(({ type, unit }) => [text(type), text(unit)])).toEqual([
@@ -50,7 +68,12 @@ test('writes stacks from the inside out with their values, places and types', as
 
 test('writes negative values and values beyond 32 bits exactly', async () => {
   const values = [-1, -(2 ** 40) - 1, 127, 128, 2 ** 31, 2 ** 53 - 1];
-  const decoded = await decode(build(values.map((value) => [value, 0]), values.map((value) => [String(value)])));
+  const decoded = await decode(
+    build(
+      values.map((value) => [value, 0]),
+      values.map((value) => [String(value)]),
+    ),
+  );
   expect(decoded.sample.map(({ value }) => BigInt.asIntN(64, BigInt(value[0]!)))).toEqual(values.map(BigInt));
 });
 
@@ -61,7 +84,12 @@ test('tells nameless functions apart by their place, which pprof would make one'
 
 test('writes names of any script and thousands of samples', async () => {
   const names = Array.from({ length: 2500 }, (_, i) => `größe_${i}`);
-  const decoded = await decode(build(names.map(() => [1, 1]), names.map((name) => [name])));
+  const decoded = await decode(
+    build(
+      names.map(() => [1, 1]),
+      names.map((name) => [name]),
+    ),
+  );
   expect(decoded.sample).toHaveLength(2500);
   expect(decoded.stringTable.strings).toContain('größe_2499');
 });

@@ -37,7 +37,12 @@ describe('merge', () => {
     const merged = await merge([profileOf({ 'a;b': [1, 1] }), profileOf({ 'b;a': [1, 1] })]);
     expect(merged.frames.map(({ name }) => name).toSorted()).toEqual(['a', 'b']);
     const builder = new ProfileBuilder(1);
-    const ids = [builder.frame('f', '/x.js', 1), builder.frame('f', '/x.js', 2), builder.frame('f', '/y.js', 1), builder.frame('f', '/x.js', 1)];
+    const ids = [
+      builder.frame('f', '/x.js', 1),
+      builder.frame('f', '/x.js', 2),
+      builder.frame('f', '/y.js', 1),
+      builder.frame('f', '/x.js', 1),
+    ];
     expect(ids).toEqual([0, 1, 2, 0]);
   });
 
@@ -55,7 +60,10 @@ describe('merge', () => {
 
 describe('subtract', () => {
   test('answers what was added, with what went away as negative numbers and what stayed left out', () => {
-    const difference = subtract(profileOf({ a: [5, 50], b: [1, 10], c: [2, 20] }, 9000), profileOf({ b: [1, 10], c: [3, 35], d: [4, 40] }, 2000));
+    const difference = subtract(
+      profileOf({ a: [5, 50], b: [1, 10], c: [2, 20] }, 9000),
+      profileOf({ b: [1, 10], c: [3, 35], d: [4, 40] }, 2000),
+    );
     expect(stacksOf(difference)).toEqual({ a: [5, 50], c: [-1, -15], d: [-4, -40] });
     expect(difference).toMatchObject({ startEpochMillis: 2000, durationMillis: 7000 });
   });

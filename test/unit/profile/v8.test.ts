@@ -19,7 +19,9 @@ function byName(profile: Profile): Record<string, number[]> {
   const columns = profile.sampleTypes.length;
   return Object.fromEntries(
     Array.from(profile.sampleNodes, (leaf, i) => {
-      const values = Array.from(profile.values.subarray(i * columns, (i + 1) * columns), (value, j) => (j === 0 ? value : Math.round(value / 1e4) / 100));
+      const values = Array.from(profile.values.subarray(i * columns, (i + 1) * columns), (value, j) =>
+        j === 0 ? value : Math.round(value / 1e4) / 100,
+      );
       return [profile.frames[profile.nodeFrames[leaf]!]!.name, values];
     }),
   );
@@ -28,7 +30,11 @@ function byName(profile: Profile): Record<string, number[]> {
 describe('time profiles', () => {
   test('have samples, CPU time as measured and wall time by hits, under V8 names', () => {
     const profile = fromTimeTree(timeTree([node('(program)', [1]), node('(garbage collector)', [9, 9]), node('work', [10, 10, 8])]), 5);
-    expect(profile.sampleTypes.map(({ type, unit }) => `${type}/${unit}`)).toEqual(['samples/count', 'cpu/nanoseconds', 'wall/nanoseconds']);
+    expect(profile.sampleTypes.map(({ type, unit }) => `${type}/${unit}`)).toEqual([
+      'samples/count',
+      'cpu/nanoseconds',
+      'wall/nanoseconds',
+    ]);
     const interval = 16.84;
     expect(byName(profile)).toEqual({
       '(program)': [1, 1, interval],
@@ -40,7 +46,12 @@ describe('time profiles', () => {
 
   test('spread CPU time charged to (idle) over the hits that found the thread running', () => {
     const waiting = 0.02;
-    const tree = timeTree([node('(idle)', [30, 0, 0, 0]), node('short', [1, 1]), node('long', [9]), node('blocked', [waiting, waiting, waiting])]);
+    const tree = timeTree([
+      node('(idle)', [30, 0, 0, 0]),
+      node('short', [1, 1]),
+      node('long', [9]),
+      node('blocked', [waiting, waiting, waiting]),
+    ]);
     const profile = byName(fromTimeTree(tree, 0));
     expect(profile['(idle)']?.[1]).toBe(0);
     expect(profile['short']?.[1]).toBe(22);
@@ -83,7 +94,16 @@ describe('time profiles', () => {
 
 describe('heap profiles', () => {
   test('have live objects and bytes per stack, and memory outside the heap as one row', () => {
-    const leaf = { name: 'keep', scriptName: '/app/x.js', lineNumber: 4, children: [], allocations: [{ sizeBytes: 100, count: 3 }, { sizeBytes: 50, count: 1 }] };
+    const leaf = {
+      name: 'keep',
+      scriptName: '/app/x.js',
+      lineNumber: 4,
+      children: [],
+      allocations: [
+        { sizeBytes: 100, count: 3 },
+        { sizeBytes: 50, count: 1 },
+      ],
+    };
     const root = { name: '(root)', scriptName: '', children: [leaf], allocations: [] };
     const profile = fromAllocationTree(root, 4096, 0);
     expect(profile.sampleTypes.map(({ type }) => type)).toEqual(['inuse_objects', 'inuse_space']);
@@ -92,7 +112,12 @@ describe('heap profiles', () => {
   });
 
   test('from the inspector have bytes alone', () => {
-    const frame = (functionName: string): { functionName: string; url: string; lineNumber: number; columnNumber: number } => ({ functionName, url: '/app/x.js', lineNumber: 3, columnNumber: 0 });
+    const frame = (functionName: string): { functionName: string; url: string; lineNumber: number; columnNumber: number } => ({
+      functionName,
+      url: '/app/x.js',
+      lineNumber: 3,
+      columnNumber: 0,
+    });
     const leaf = { callFrame: frame('keep'), selfSize: 350, id: 2, children: [] };
     const head = { callFrame: frame('(root)'), selfSize: 0, id: 1, children: [leaf] };
     const profile = fromHeapSamples({ head, samples: [] }, 0, 0);

@@ -11,7 +11,8 @@ function window(startSeconds: number, durationSeconds = 10): Profile {
   return builder.build({ sampleTypes: [VALUE], defaultSampleType: 'cpu', periodType: VALUE, period: 1, startEpochMillis, durationMillis });
 }
 
-const starts = (ring: WindowRing, since: number): number[] => ring.since(since * 1000).map(({ startEpochMillis }) => startEpochMillis / 1000);
+const starts = (ring: WindowRing, since: number): number[] =>
+  ring.since(since * 1000).map(({ startEpochMillis }) => startEpochMillis / 1000);
 
 test('answers the windows that hold any of the time asked for, oldest first', () => {
   const ring = new WindowRing();

@@ -28,7 +28,12 @@ afterEach(async () => {
   expect(harness.lines).toEqual([]);
 });
 
-const GET_200 = { 'http.request.method': 'GET', 'http.response.status_code': '200', 'url.scheme': 'http', 'network.protocol.version': '1.1' };
+const GET_200 = {
+  'http.request.method': 'GET',
+  'http.response.status_code': '200',
+  'url.scheme': 'http',
+  'network.protocol.version': '1.1',
+};
 
 /** Serves until a request has come in and hands it over; the test decides what becomes of it. */
 async function serveOne(): Promise<{ url: string; incoming: Promise<{ req: http.IncomingMessage; res: http.ServerResponse }> }> {
@@ -63,7 +68,7 @@ describe('a request is measured once', () => {
     const connection = await RawConnection.open(
       await servers.listen((_req, res) => {
         waiting.push(res);
-        if (waiting.length === 3) for (const [i, one] of [...waiting].reverse().entries()) one.writeHead(200 + i).end();
+        if (waiting.length === 3) for (const [i, one] of waiting.toReversed().entries()) one.writeHead(200 + i).end();
       }),
     );
     connection.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(3));
@@ -100,7 +105,11 @@ describe('a request is measured once', () => {
     ['a method in the conventions', 'PATCH / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n', { 'http.request.method': 'PATCH' }],
     ['HEAD', 'HEAD / HTTP/1.1\r\nHost: x\r\n\r\n', { 'http.request.method': 'HEAD' }],
     ['a method outside of the conventions', 'PROPFIND / HTTP/1.1\r\nHost: x\r\n\r\n', { 'http.request.method': '_OTHER' }],
-    ['a body in chunks', 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n', { 'http.request.method': 'POST' }],
+    [
+      'a body in chunks',
+      'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+      { 'http.request.method': 'POST' },
+    ],
   ])('%s', async (_what, bytes, labels) => {
     const connection = await RawConnection.open(await servers.listen((req, res) => void req.resume().on('end', () => res.end('ok'))));
     connection.write(bytes);
@@ -126,7 +135,10 @@ describe('a request is measured once', () => {
       req.resume().on('end', () => res.end('ok'));
     });
     for (const url of [plain, await servers.listen(own)]) {
-      expect(await request(url, { method: 'POST', headers: { expect: '100-continue' }, body: 'hello' })).toMatchObject({ status: 200, body: 'ok' });
+      expect(await request(url, { method: 'POST', headers: { expect: '100-continue' }, body: 'hello' })).toMatchObject({
+        status: 200,
+        body: 'ok',
+      });
     }
     await harness.ended(2);
     expect(harness.served()).toEqual([{ labels: { ...GET_200, 'http.request.method': 'POST' }, count: 2 }]);
@@ -311,7 +323,11 @@ describe('labels', () => {
 });
 
 describe('a measurement', () => {
-  async function families(): Promise<{ readonly exemplars: readonly ({ traceId: string; value: number } | undefined)[]; readonly counts: number[]; readonly sum: number }> {
+  async function families(): Promise<{
+    readonly exemplars: readonly ({ traceId: string; value: number } | undefined)[];
+    readonly counts: number[];
+    readonly sum: number;
+  }> {
     const family = harness.requests.families()[0]!;
     if (family.type !== 'histogram') throw new Error('no histogram');
     const { exemplars, counts, sum } = family.points[0]!;

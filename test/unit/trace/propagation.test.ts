@@ -1,8 +1,23 @@
 // W3C Trace Context and W3C Baggage, in and out: the rows of the specifications, then the api's propagators as oracle.
-import { defaultTextMapGetter, defaultTextMapSetter, propagation, ROOT_CONTEXT, trace, type Baggage, type Context } from '@opentelemetry/api';
+import {
+  defaultTextMapGetter,
+  defaultTextMapSetter,
+  propagation,
+  ROOT_CONTEXT,
+  trace,
+  type Baggage,
+  type Context,
+} from '@opentelemetry/api';
 import { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } from '@opentelemetry/core';
 import { describe, expect, it } from 'vitest';
-import { formatBaggage, formatTraceparent, parseBaggage, parseTraceparent, TraceStateHeader, W3CPropagator } from '../../../src/trace/propagation.ts';
+import {
+  formatBaggage,
+  formatTraceparent,
+  parseBaggage,
+  parseTraceparent,
+  TraceStateHeader,
+  W3CPropagator,
+} from '../../../src/trace/propagation.ts';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const SPAN = 'b7ad6b7169203331';
@@ -21,7 +36,12 @@ describe('a traceparent is read', () => {
     [`00-${'f'.repeat(32)}-${'f'.repeat(16)}-01`, 1],
     [`00-${'0'.repeat(31)}1-${'0'.repeat(15)}1-01`, 1],
   ])('%s', (header, traceFlags) => {
-    expect(parseTraceparent(header, undefined)).toEqual({ traceId: header.slice(3, 35), spanId: header.slice(36, 52), traceFlags, traceState: '' });
+    expect(parseTraceparent(header, undefined)).toEqual({
+      traceId: header.slice(3, 35),
+      spanId: header.slice(36, 52),
+      traceFlags,
+      traceState: '',
+    });
   });
 
   it.each([
@@ -88,7 +108,13 @@ describe('a tracestate', () => {
 
   it('answers its members', () => {
     const header = new TraceStateHeader('a=1, b=2\t,c=x=y,broken,=none');
-    expect([header.get('a'), header.get('b'), header.get('c'), header.get('broken'), header.get('')]).toEqual(['1', '2', 'x=y', undefined, undefined]);
+    expect([header.get('a'), header.get('b'), header.get('c'), header.get('broken'), header.get('')]).toEqual([
+      '1',
+      '2',
+      'x=y',
+      undefined,
+      undefined,
+    ]);
   });
 
   it('puts what is set first, in place of what was', () => {
@@ -127,12 +153,27 @@ describe('a tracestate', () => {
 });
 
 describe('a baggage header', () => {
-  const entries = (header: string): unknown[] => parseBaggage(header).getAllEntries().map(([key, { value, metadata }]) => (metadata === undefined ? [key, value] : [key, value, metadata.toString()]));
+  const entries = (header: string): unknown[] =>
+    parseBaggage(header)
+      .getAllEntries()
+      .map(([key, { value, metadata }]) => (metadata === undefined ? [key, value] : [key, value, metadata.toString()]));
 
   it.each<[header: string, read: unknown[]]>([
     ['a=1', [['a', '1']]],
-    ['a=1,b=2', [['a', '1'], ['b', '2']]],
-    [' a = 1 , b=2 ', [['a', '1'], ['b', '2']]],
+    [
+      'a=1,b=2',
+      [
+        ['a', '1'],
+        ['b', '2'],
+      ],
+    ],
+    [
+      ' a = 1 , b=2 ',
+      [
+        ['a', '1'],
+        ['b', '2'],
+      ],
+    ],
     ['a=', [['a', '']]],
     ['a=x=y', [['a', 'x=y']]],
     ['a=Am%C3%A9lie', [['a', 'Amélie']]],
@@ -151,7 +192,13 @@ describe('a baggage header', () => {
     ['a=%c3%28', []],
     ['%=1', []],
     ['a=%,b=2', [['b', '2']]],
-    ['a,b=2,c=', [['b', '2'], ['c', '']]],
+    [
+      'a,b=2,c=',
+      [
+        ['b', '2'],
+        ['c', ''],
+      ],
+    ],
   ])('%j is read member by member', (header, read) => {
     expect(entries(header)).toEqual(read);
   });
@@ -234,13 +281,17 @@ describe('the propagator reads and writes what the SDK does:', () => {
     [{ baggage: 'broken' }],
     [{ traceparent: 'broken', baggage: 'a=1' }],
   ])('from %j', (carrier) => {
-    expect(read(mine.extract(ROOT_CONTEXT, carrier, defaultTextMapGetter))).toEqual(read(theirs.extract(ROOT_CONTEXT, carrier, defaultTextMapGetter)));
+    expect(read(mine.extract(ROOT_CONTEXT, carrier, defaultTextMapGetter))).toEqual(
+      read(theirs.extract(ROOT_CONTEXT, carrier, defaultTextMapGetter)),
+    );
   });
 
   it('when it reads into a context that has a span and baggage already', () => {
     const before = theirs.extract(ROOT_CONTEXT, { traceparent: `00-${TRACE}-${SPAN}-01`, baggage: 'old=1' }, defaultTextMapGetter);
     for (const carrier of [{}, { traceparent: 'broken' }, { baggage: 'new=2' }, { traceparent: `00-${'9'.repeat(32)}-${SPAN}-00` }]) {
-      expect(read(mine.extract(before, carrier, defaultTextMapGetter))).toEqual(read(theirs.extract(before, carrier, defaultTextMapGetter)));
+      expect(read(mine.extract(before, carrier, defaultTextMapGetter))).toEqual(
+        read(theirs.extract(before, carrier, defaultTextMapGetter)),
+      );
     }
   });
 
@@ -248,7 +299,10 @@ describe('the propagator reads and writes what the SDK does:', () => {
     ['nothing', ROOT_CONTEXT],
     ['a span', trace.setSpanContext(ROOT_CONTEXT, { traceId: TRACE, spanId: SPAN, traceFlags: 1 })],
     ['an unsampled span', trace.setSpanContext(ROOT_CONTEXT, { traceId: TRACE, spanId: SPAN, traceFlags: 0 })],
-    ['a span with a state', trace.setSpanContext(ROOT_CONTEXT, { traceId: TRACE, spanId: SPAN, traceFlags: 1, traceState: new TraceStateHeader('a=1') })],
+    [
+      'a span with a state',
+      trace.setSpanContext(ROOT_CONTEXT, { traceId: TRACE, spanId: SPAN, traceFlags: 1, traceState: new TraceStateHeader('a=1') }),
+    ],
     ['an invalid span', trace.setSpanContext(ROOT_CONTEXT, { traceId: '0'.repeat(32), spanId: '0'.repeat(16), traceFlags: 1 })],
     ['a span with an id that is none', trace.setSpanContext(ROOT_CONTEXT, { traceId: 'abc', spanId: SPAN, traceFlags: 1 })],
     ['baggage', propagation.setBaggage(ROOT_CONTEXT, propagation.createBaggage({ a: { value: 'Amélie' }, 'k y': { value: '' } }))],
@@ -272,7 +326,10 @@ describe('the propagator reads and writes what the SDK does:', () => {
       propagator.inject(context, carrier, defaultTextMapSetter);
       expect(propagator.fields()).toEqual(fields);
       expect(Object.keys(carrier).every((key) => (fields as readonly string[]).includes(key))).toBe(true);
-      expect(trace.getSpanContext(propagator.extract(ROOT_CONTEXT, { traceparent: `00-${TRACE}-${SPAN}-01` }, defaultTextMapGetter)) !== undefined).toBe(options.traceContext);
+      expect(
+        trace.getSpanContext(propagator.extract(ROOT_CONTEXT, { traceparent: `00-${TRACE}-${SPAN}-01` }, defaultTextMapGetter)) !==
+          undefined,
+      ).toBe(options.traceContext);
     }
   });
 });

@@ -1,6 +1,15 @@
 // Sonde's span against OpenTelemetry's own: the same calls must give the same exported span. The SDK is the oracle;
 // where Sonde differs on purpose, the difference is a test of its own below.
-import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace, TraceFlags, type Span as ApiSpan, type SpanContext, type Tracer } from '@opentelemetry/api';
+import {
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  TraceFlags,
+  type Span as ApiSpan,
+  type SpanContext,
+  type Tracer,
+} from '@opentelemetry/api';
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { SpanLimits } from '../../../src/trace/span.ts';
@@ -47,7 +56,14 @@ function exported(span: ReadableSpan): Record<string, unknown> {
   return {
     name: span.name,
     kind: span.kind,
-    parent: span.parentSpanContext === undefined ? undefined : { traceId: span.parentSpanContext.traceId, spanId: span.parentSpanContext.spanId, isRemote: span.parentSpanContext.isRemote === true },
+    parent:
+      span.parentSpanContext === undefined
+        ? undefined
+        : {
+            traceId: span.parentSpanContext.traceId,
+            spanId: span.parentSpanContext.spanId,
+            isRemote: span.parentSpanContext.isRemote === true,
+          },
     flags: span.spanContext().traceFlags,
     traceState: span.spanContext().traceState?.serialize(),
     startTime: micros(span.startTime),
@@ -56,10 +72,23 @@ function exported(span: ReadableSpan): Record<string, unknown> {
     ended: span.ended,
     status: span.status,
     attributes: span.attributes,
-    events: span.events.map((event) => ({ name: event.name, time: micros(event.time), attributes: event.attributes ?? {}, dropped: event.droppedAttributesCount ?? 0 })),
-    links: span.links.map((link) => ({ spanId: link.context.spanId, attributes: link.attributes ?? {}, dropped: link.droppedAttributesCount ?? 0 })),
+    events: span.events.map((event) => ({
+      name: event.name,
+      time: micros(event.time),
+      attributes: event.attributes ?? {},
+      dropped: event.droppedAttributesCount ?? 0,
+    })),
+    links: span.links.map((link) => ({
+      spanId: link.context.spanId,
+      attributes: link.attributes ?? {},
+      dropped: link.droppedAttributesCount ?? 0,
+    })),
     dropped: [span.droppedAttributesCount, span.droppedEventsCount, span.droppedLinksCount],
-    scope: { name: span.instrumentationScope.name, version: span.instrumentationScope.version, schemaUrl: span.instrumentationScope.schemaUrl },
+    scope: {
+      name: span.instrumentationScope.name,
+      version: span.instrumentationScope.version,
+      schemaUrl: span.instrumentationScope.schemaUrl,
+    },
   };
 }
 
@@ -115,44 +144,115 @@ describe('the same calls give the same exported span:', () => {
   it.each<[what: string, script: Script, limits?: Partial<SpanLimits>]>([
     ['nothing but a name', on(() => {})],
     // Attributes
-    ['attributes of each type', on((span) => span.setAttributes({ s: 'x', n: 1.5, b: false, ss: ['a', 'b'], nn: [1, 2], bb: [true], empty: [], zero: 0, '': 'no key' }))],
+    [
+      'attributes of each type',
+      on((span) =>
+        span.setAttributes({ s: 'x', n: 1.5, b: false, ss: ['a', 'b'], nn: [1, 2], bb: [true], empty: [], zero: 0, '': 'no key' }),
+      ),
+    ],
     ['attributes with gaps in their arrays', on((span) => span.setAttribute('a', ['x', null, undefined, 'y']))],
-    ['attributes of types that are not allowed', on((span) => span.setAttributes({ o: wrong({}), f: wrong(() => 1), m: wrong(['a', 1]), y: wrong(Symbol.iterator), d: wrong(new Date()), nest: wrong([['a']]), big: wrong(1n) }))],
-    ['attributes of null and undefined', on((span) => span.setAttribute('a', wrong(null)).setAttribute('b', wrong(undefined)).setAttributes({ c: undefined }))],
+    [
+      'attributes of types that are not allowed',
+      on((span) =>
+        span.setAttributes({
+          o: wrong({}),
+          f: wrong(() => 1),
+          m: wrong(['a', 1]),
+          y: wrong(Symbol.iterator),
+          d: wrong(new Date()),
+          nest: wrong([['a']]),
+          big: wrong(1n),
+        }),
+      ),
+    ],
+    [
+      'attributes of null and undefined',
+      on((span) => span.setAttribute('a', wrong(null)).setAttribute('b', wrong(undefined)).setAttributes({ c: undefined })),
+    ],
     ['no attributes at all', on((span) => span.setAttributes(wrong(undefined)).setAttributes(wrong(null)))],
     ['attributes of the numbers that are none', on((span) => span.setAttributes({ nan: Number.NaN, inf: Infinity, neg: -0 }))],
-    ['attributes called like what every object has', on((span) => span.setAttributes({ constructor: 'a', toString: 'b', hasOwnProperty: 'c' })), { attributeCount: 2 }],
+    [
+      'attributes called like what every object has',
+      on((span) => span.setAttributes({ constructor: 'a', toString: 'b', hasOwnProperty: 'c' })),
+      { attributeCount: 2 },
+    ],
     ['inherited attributes', on((span) => span.setAttributes(Object.create({ inherited: 1 }) as never))],
     ['an attribute that is set again', on((span) => span.setAttribute('a', 1).setAttribute('a', 2))],
     ['as many attributes as are allowed', on((span) => span.setAttributes({ a: 1, b: 2, c: 3 })), { attributeCount: 3 }],
-    ['one attribute more than is allowed', on((span) => span.setAttributes({ a: 1, b: 2, c: 3, d: 4 }).setAttribute('a', 5).setAttribute('e', 6)), { attributeCount: 3 }],
-    ['128 attributes and one more', on((span) => { for (let i = 0; i <= 128; i++) span.setAttribute(`k${i}`, i); })],
+    [
+      'one attribute more than is allowed',
+      on((span) => span.setAttributes({ a: 1, b: 2, c: 3, d: 4 }).setAttribute('a', 5).setAttribute('e', 6)),
+      { attributeCount: 3 },
+    ],
+    [
+      '128 attributes and one more',
+      on((span) => {
+        for (let i = 0; i <= 128; i++) span.setAttribute(`k${i}`, i);
+      }),
+    ],
     ['no attribute allowed', on((span) => span.setAttribute('a', 1)), { attributeCount: 0 }],
-    ['values at the limit of their length and over it', on((span) => span.setAttributes({ at: 'abc', over: 'abcd', list: ['abc', 'abcd'], n: 12345, surrogate: 'ab😀' })), { attributeValueLength: 3 }],
+    [
+      'values at the limit of their length and over it',
+      on((span) => span.setAttributes({ at: 'abc', over: 'abcd', list: ['abc', 'abcd'], n: 12345, surrogate: 'ab😀' })),
+      { attributeValueLength: 3 },
+    ],
     // Events
     ['an event', on((span) => span.addEvent('e'))],
     ['an event with attributes', on((span) => span.addEvent('e', { a: 1, bad: wrong({}), mixed: wrong([1, 'a']) }))],
-    ['an event with a time in each form', on((span) => span.addEvent('ms', EPOCH + 1).addEvent('date', new Date(EPOCH + 2)).addEvent('hr', [1_700_000_000, 5]).addEvent('perf', performance.now() - 1))],
+    [
+      'an event with a time in each form',
+      on((span) =>
+        span
+          .addEvent('ms', EPOCH + 1)
+          .addEvent('date', new Date(EPOCH + 2))
+          .addEvent('hr', [1_700_000_000, 5])
+          .addEvent('perf', performance.now() - 1),
+      ),
+    ],
     ['an event with attributes and a time', on((span) => span.addEvent('e', { a: 1 }, EPOCH + 3))],
     ['an event with two times', on((span) => span.addEvent('e', wrong(EPOCH + 1), EPOCH + 2))],
-    ['an event with attributes that are none', on((span) => span.addEvent('a', wrong(null)).addEvent('b', wrong('text')).addEvent('c', undefined, EPOCH))],
+    [
+      'an event with attributes that are none',
+      on((span) => span.addEvent('a', wrong(null)).addEvent('b', wrong('text')).addEvent('c', undefined, EPOCH)),
+    ],
     ['events at their limit', on((span) => span.addEvent('1').addEvent('2')), { eventCount: 2 }],
     ['one event more than is allowed', on((span) => span.addEvent('1').addEvent('2').addEvent('3')), { eventCount: 2 }],
     ['no event allowed', on((span) => span.addEvent('1')), { eventCount: 0 }],
-    ['attributes of an event over their limit', on((span) => span.addEvent('e', { a: 1, b: 2, c: 3, d: 'long' })), { attributePerEventCount: 2 }],
+    [
+      'attributes of an event over their limit',
+      on((span) => span.addEvent('e', { a: 1, b: 2, c: 3, d: 'long' })),
+      { attributePerEventCount: 2 },
+    ],
     ['attributes of an event over their length', on((span) => span.addEvent('e', { a: 'abcd' })), { attributeValueLength: 3 }],
     // Links
     ['links', on((span) => span.addLink({ context: linked(1) }).addLinks([{ context: linked(2), attributes: { a: 1, bad: wrong({}) } }]))],
     ['links at their limit', on((span) => span.addLinks([{ context: linked(1) }, { context: linked(2) }])), { linkCount: 2 }],
-    ['one link more than is allowed', on((span) => span.addLinks([{ context: linked(1) }, { context: linked(2) }, { context: linked(3) }])), { linkCount: 2 }],
+    [
+      'one link more than is allowed',
+      on((span) => span.addLinks([{ context: linked(1) }, { context: linked(2) }, { context: linked(3) }])),
+      { linkCount: 2 },
+    ],
     ['no link allowed', on((span) => span.addLink({ context: linked(1) })), { linkCount: 0 }],
-    ['attributes of a link over their limit', on((span) => span.addLink({ context: linked(1), attributes: { a: 1, b: 2 } })), { attributePerLinkCount: 1 }],
+    [
+      'attributes of a link over their limit',
+      on((span) => span.addLink({ context: linked(1), attributes: { a: 1, b: 2 } })),
+      { attributePerLinkCount: 1 },
+    ],
     // Status
     ['status error with a message', on((span) => span.setStatus({ code: SpanStatusCode.ERROR, message: 'why' }))],
     ['status ok with a message', on((span) => span.setStatus({ code: SpanStatusCode.OK, message: 'why' }))],
-    ['status ok after error', on((span) => span.setStatus({ code: SpanStatusCode.ERROR, message: 'why' }).setStatus({ code: SpanStatusCode.OK }))],
-    ['status error after ok', on((span) => span.setStatus({ code: SpanStatusCode.OK }).setStatus({ code: SpanStatusCode.ERROR, message: 'why' }))],
-    ['status error after error', on((span) => span.setStatus({ code: SpanStatusCode.ERROR, message: '1' }).setStatus({ code: SpanStatusCode.ERROR, message: '2' }))],
+    [
+      'status ok after error',
+      on((span) => span.setStatus({ code: SpanStatusCode.ERROR, message: 'why' }).setStatus({ code: SpanStatusCode.OK })),
+    ],
+    [
+      'status error after ok',
+      on((span) => span.setStatus({ code: SpanStatusCode.OK }).setStatus({ code: SpanStatusCode.ERROR, message: 'why' })),
+    ],
+    [
+      'status error after error',
+      on((span) => span.setStatus({ code: SpanStatusCode.ERROR, message: '1' }).setStatus({ code: SpanStatusCode.ERROR, message: '2' })),
+    ],
     ['status unset after error', on((span) => span.setStatus({ code: SpanStatusCode.ERROR }).setStatus({ code: SpanStatusCode.UNSET }))],
     ['status with a message that is no text', on((span) => span.setStatus({ code: SpanStatusCode.ERROR, message: wrong(new Error('x')) }))],
     // Name
@@ -175,7 +275,13 @@ describe('the same calls give the same exported span:', () => {
         const span = tracer.startSpan('span');
         span.setAttribute('a', 1).addEvent('e');
         end(span);
-        span.setAttribute('a', 2).setAttributes({ b: 1 }).addEvent('late').addLink({ context: linked(1) }).setStatus({ code: SpanStatusCode.ERROR }).updateName('late');
+        span
+          .setAttribute('a', 2)
+          .setAttributes({ b: 1 })
+          .addEvent('late')
+          .addLink({ context: linked(1) })
+          .setStatus({ code: SpanStatusCode.ERROR })
+          .updateName('late');
         span.recordException('late');
         span.end(EPOCH + 60_000);
       },
@@ -219,20 +325,50 @@ describe('the same calls give the same exported span:', () => {
       },
     ],
     // What a span is started with
-    ...[SpanKind.INTERNAL, SpanKind.SERVER, SpanKind.CLIENT, SpanKind.PRODUCER, SpanKind.CONSUMER].map(
-      (kind): [string, Script] => [`kind ${SpanKind[kind]}`, (tracer, end) => end(tracer.startSpan('span', { kind }))],
-    ),
+    ...[SpanKind.INTERNAL, SpanKind.SERVER, SpanKind.CLIENT, SpanKind.PRODUCER, SpanKind.CONSUMER].map((kind): [string, Script] => [
+      `kind ${SpanKind[kind]}`,
+      (tracer, end) => end(tracer.startSpan('span', { kind })),
+    ]),
     [
       'attributes and links from the start',
-      (tracer, end) => end(tracer.startSpan('span', { attributes: { a: 1, bad: wrong({}), none: undefined }, links: [{ context: linked(1), attributes: { x: 'y' } }] })),
+      (tracer, end) =>
+        end(
+          tracer.startSpan('span', {
+            attributes: { a: 1, bad: wrong({}), none: undefined },
+            links: [{ context: linked(1), attributes: { x: 'y' } }],
+          }),
+        ),
     ],
-    ['attributes over the limit from the start', (tracer, end) => end(tracer.startSpan('span', { attributes: { a: 1, b: 2, c: 3 } })), { attributeCount: 2 }],
+    [
+      'attributes over the limit from the start',
+      (tracer, end) => end(tracer.startSpan('span', { attributes: { a: 1, b: 2, c: 3 } })),
+      { attributeCount: 2 },
+    ],
     ['an empty name from the start', (tracer, end) => end(tracer.startSpan(''))],
     ['a remote parent', (tracer, end) => end(tracer.startSpan('span', {}, trace.setSpanContext(ROOT_CONTEXT, remote)))],
-    ['a remote parent that asks not to be its parent', (tracer, end) => end(tracer.startSpan('span', { root: true }, trace.setSpanContext(ROOT_CONTEXT, remote)))],
-    ['an invalid parent', (tracer, end) => end(tracer.startSpan('span', {}, trace.setSpanContext(ROOT_CONTEXT, { traceId: '0'.repeat(32), spanId: 'b'.repeat(16), traceFlags: 1 })))],
-    ['a parent whose trace id is too short', (tracer, end) => end(tracer.startSpan('span', {}, trace.setSpanContext(ROOT_CONTEXT, { ...remote, traceId: 'abc' })))],
-    ['a parent with flags beyond sampled', (tracer, end) => end(tracer.startSpan('span', {}, trace.setSpanContext(ROOT_CONTEXT, { ...remote, traceFlags: 3 })))],
+    [
+      'a remote parent that asks not to be its parent',
+      (tracer, end) => end(tracer.startSpan('span', { root: true }, trace.setSpanContext(ROOT_CONTEXT, remote))),
+    ],
+    [
+      'an invalid parent',
+      (tracer, end) =>
+        end(
+          tracer.startSpan(
+            'span',
+            {},
+            trace.setSpanContext(ROOT_CONTEXT, { traceId: '0'.repeat(32), spanId: 'b'.repeat(16), traceFlags: 1 }),
+          ),
+        ),
+    ],
+    [
+      'a parent whose trace id is too short',
+      (tracer, end) => end(tracer.startSpan('span', {}, trace.setSpanContext(ROOT_CONTEXT, { ...remote, traceId: 'abc' }))),
+    ],
+    [
+      'a parent with flags beyond sampled',
+      (tracer, end) => end(tracer.startSpan('span', {}, trace.setSpanContext(ROOT_CONTEXT, { ...remote, traceFlags: 3 }))),
+    ],
   ])('%s', (_what, script, limits = {}) => {
     expect(withSonde(script, limits)).toEqual(withSdk(script, limits));
   });
@@ -251,7 +387,9 @@ describe('the same calls give the same exported span:', () => {
 
   it('an unsampled parent gives a span that records nothing and is not exported', () => {
     const harness = new Harness();
-    const span = harness.provider.getTracer('t').startSpan('span', { attributes: { a: 1 } }, trace.setSpanContext(ROOT_CONTEXT, { ...remote, traceFlags: 0 }));
+    const span = harness.provider
+      .getTracer('t')
+      .startSpan('span', { attributes: { a: 1 } }, trace.setSpanContext(ROOT_CONTEXT, { ...remote, traceFlags: 0 }));
     span.setAttribute('b', 1).addEvent('e').end();
     expect(span.isRecording()).toBe(false);
     expect(span.spanContext()).toMatchObject({ traceId: remote.traceId, traceFlags: 0 });
@@ -267,7 +405,26 @@ describe('the same calls give the same exported span:', () => {
 });
 
 describe('nothing that the application passes makes a span throw:', () => {
-  const values = [undefined, null, 0, -1, Number.NaN, Infinity, '', 'x', true, Symbol.iterator, 1n, {}, [], [1], [1, 2, 3], ['a', 'b'], new Date(Number.NaN), () => 1];
+  const values = [
+    undefined,
+    null,
+    0,
+    -1,
+    Number.NaN,
+    Infinity,
+    '',
+    'x',
+    true,
+    Symbol.iterator,
+    1n,
+    {},
+    [],
+    [1],
+    [1, 2, 3],
+    ['a', 'b'],
+    new Date(Number.NaN),
+    () => 1,
+  ];
 
   it.each<[method: string, call: (span: ApiSpan, value: never) => unknown]>([
     ['setAttribute', (span, value) => span.setAttribute('a', value)],
@@ -288,7 +445,8 @@ describe('nothing that the application passes makes a span throw:', () => {
       expect(() => call(span, value as never), String(value as symbol)).not.toThrow();
       span.end();
       const [{ startTime, endTime, duration }] = harness.spans as unknown as [ReadableSpan];
-      for (const time of [startTime, endTime, duration]) expect(time.every(Number.isFinite), `${String(value as symbol)} ${String(time)}`).toBe(true);
+      for (const time of [startTime, endTime, duration])
+        expect(time.every(Number.isFinite), `${String(value as symbol)} ${String(time)}`).toBe(true);
     }
   });
 
