@@ -9,12 +9,13 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /** Calls `flush` before the process ends by itself or by a signal; returns how to stop. */
 export function onExit(flush: (timeoutMillis: number) => Promise<void>, guard: Guard): () => void {
+  const flushAwake = keptAwake(flush, guard);
   const stops: (() => void)[] = SIGNALS.map((signal) => {
     const listener = (): void => {
       // Gone before any other listener looks: some (signal-exit) end the process only if no stranger is listening too.
       process.removeListener(signal, listener);
       const handledByOthers = process.listenerCount(signal) > 0;
-      const flushed = flushAwake(flush, guard);
+      const flushed = flushAwake();
       // The default effect, which our listener took away, is due.
       if (!handledByOthers) void flushed.then(() => process.kill(process.pid, signal));
     };
@@ -22,7 +23,7 @@ export function onExit(flush: (timeoutMillis: number) => Promise<void>, guard: G
     process.prependListener(signal, listener);
     return () => process.removeListener(signal, listener);
   });
-  stops.push(holdBeforeExit(() => void flushAwake(flush, guard)));
+  stops.push(holdBeforeExit(() => void flushAwake()));
   return () => {
     for (const stop of stops) stop();
   };
@@ -42,6 +43,8 @@ function holdBeforeExit(flush: () => void): () => void {
     if (held || args[0] !== 'beforeExit') return original.apply(this, args);
     held = true;
     flush();
+    // Where there was nothing to send the loop would end here, with nothing said to anybody.
+    setImmediate(() => {});
     return true;
   }
   Object.defineProperty(owner, 'emit', { value: emit, configurable: true, writable: true, enumerable: false });
@@ -54,9 +57,16 @@ function holdBeforeExit(flush: () => void): () => void {
   };
 }
 
-/** Flushes while one timer holds the event loop: our sockets are unref'd, so nothing else would wait for them. */
-async function flushAwake(flush: (timeoutMillis: number) => Promise<void>, guard: Guard): Promise<void> {
-  const awake = setTimeout(() => {}, FLUSH_MILLIS);
-  await guard.runAsync('exit', () => flush(FLUSH_MILLIS));
-  clearTimeout(awake);
+/**
+ * Flushes while one timer holds the event loop: our sockets are unref'd, so nothing else would wait for them. After a
+ * flush that took all of its time there is none left: a signal and the end that follows it share the one second.
+ */
+function keptAwake(flush: (timeoutMillis: number) => Promise<void>, guard: Guard): () => Promise<void> {
+  let spent = false;
+  return async () => {
+    if (spent) return;
+    const timer = setTimeout(() => (spent = true), FLUSH_MILLIS);
+    await guard.runAsync('exit', () => flush(FLUSH_MILLIS));
+    clearTimeout(timer);
+  };
 }

@@ -143,6 +143,26 @@ describe('with an OTLP endpoint', () => {
     });
   });
 
+  test('listeners of beforeExit are called when there is nothing to send', async () => {
+    await endpoint('up');
+    const silent = { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: receiver.url, OTEL_TRACES_SAMPLER: 'always_off' };
+    const { bare, sonde } = await withAndWithout({ app: 'before-exit.cjs', env: silent }, (service) => service.get('/ok'));
+    expect(bare.ended.stdout).toContain('beforeExit 1');
+    expect(sonde).toEqual(bare);
+    expect(receiver.requests).toEqual([]);
+  });
+
+  test('one that hangs holds up for a second in all a process whose own listener lets it end by itself', async () => {
+    await endpoint('hanging');
+    const service = await startService({ app: 'http.cjs', env: { ...env, APP_ON_SIGNAL: 'close' } });
+    await service.sondeUrl();
+    await service.get('/ok');
+    const begun = performance.now();
+    service.running.kill('SIGTERM');
+    expect(await service.running.ended).toMatchObject({ code: 0, signal: null });
+    expect(performance.now() - begun).toSatisfy((millis: number) => millis > 800 && millis < 1600);
+  });
+
   describe('with listeners that care who else listens', () => {
     beforeEach(() => endpoint('up'));
 
