@@ -42,7 +42,6 @@ export class CpuWindows {
   readonly #ring = new WindowRing();
   /** Lists of those who are collecting now; each gets every window that ends. */
   readonly #collecting = new Set<Profile[]>();
-  readonly #stopAtExit: () => void;
   #windowStartMillis = 0;
   #windowMillis = WINDOW_MILLIS_MIN;
   #timer: Timer | undefined;
@@ -66,7 +65,6 @@ export class CpuWindows {
       collectAsyncId: false,
       useCPED: false,
     });
-    this.#stopAtExit = options.guard.wrap('profile exit', () => this.#dispose());
   }
 
   get ringBytes(): number {
@@ -96,14 +94,12 @@ export class CpuWindows {
       // Timers fire a little early or late; the check must not make each window a second longer.
       if (this.#ageMillis() >= this.#windowMillis - WINDOW_MILLIS_MIN / 2) this.#rotate();
     });
-    // A sampling signal that arrives while the isolate is torn down may crash the process.
-    process.once('exit', this.#stopAtExit);
   }
 
   stop(): void {
     this.#timer?.stop();
-    process.removeListener('exit', this.#stopAtExit);
-    this.#dispose();
+    this.#profiler.stop(false);
+    this.#profiler.dispose();
     this.#ring.clear();
   }
 
@@ -161,10 +157,5 @@ export class CpuWindows {
     this.#profiler.start();
     this.#restarts += 1;
     this.#options.diag.debug("V8's CPU profiler was stuck and was restarted");
-  }
-
-  #dispose(): void {
-    this.#profiler.stop(false);
-    this.#profiler.dispose();
   }
 }

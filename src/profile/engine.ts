@@ -60,31 +60,38 @@ export interface ProfileEngineStats {
 export class ProfileEngine {
   readonly #options: ProfileEngineOptions;
   readonly #stopping = new AbortController();
-  #state: 'new' | 'started' | 'stopped' = 'new';
+  readonly #stopAtExit: () => void;
+  #state: 'new' | 'starting' | 'started' | 'stopped' = 'new';
   #windows: CpuWindows | undefined;
   #heap: HeapSampler | undefined;
   #reads = 0;
 
   constructor(options: ProfileEngineOptions) {
     this.#options = options;
+    this.#stopAtExit = options.guard.wrap('profile exit', () => this.stop());
   }
 
   /** Loads and starts the profilers, once; blocks for 20 to 140 ms. What cannot start is said once and replaced. */
   async start(): Promise<void> {
     const { cpu, heap } = this.#options;
     if (this.#state !== 'new') return;
-    this.#state = 'started';
-    if (!cpu && !heap) return;
-    const native = await this.#loadNative();
-    if (this.#stopped()) return;
-    if (native !== undefined && cpu) this.#startWindows(native);
-    if (heap) await this.#startHeap(native);
+    this.#state = 'starting';
+    if (cpu || heap) {
+      const native = await this.#loadNative();
+      if (this.#stopped()) return;
+      // A sampling signal that arrives while the isolate is torn down may crash the process.
+      process.once('exit', this.#stopAtExit);
+      if (native !== undefined && cpu) this.#startWindows(native);
+      if (heap) await this.#startHeap(native);
+    }
+    if (!this.#stopped()) this.#state = 'started';
   }
 
   /** Stops the profilers for good and ends the reads under way with 503. Synchronous, so that it also serves at exit. */
   stop(): void {
     if (this.#stopped()) return;
     this.#state = 'stopped';
+    process.removeListener('exit', this.#stopAtExit);
     this.#stopping.abort(new ProfileError(503, 'profiling has stopped'));
     this.#windows?.stop();
     this.#heap?.stop();
@@ -184,8 +191,8 @@ export class ProfileEngine {
 
   #checkRunning(wanted: boolean): void {
     if (!wanted) throw new ProfileError(404, 'profiling is switched off');
-    if (this.#state === 'new') throw new ProfileError(503, 'profiling starts when the application listens or falls idle');
     if (this.#stopped()) throw new ProfileError(503, 'profiling has stopped');
+    if (this.#state !== 'started') throw new ProfileError(503, 'profiling starts when the application listens or falls idle');
   }
 
   #stopped(): boolean {
@@ -244,10 +251,11 @@ export class ProfileEngine {
   async #startHeap(native: NativeProfilers | undefined): Promise<void> {
     const { diag, clock } = this.#options;
     const heap = new HeapSampler({ native: native?.heap, diag, clock });
+    this.#heap = heap;
     try {
       await heap.start();
-      this.#heap = heap;
     } catch (error) {
+      this.#heap = undefined;
       diag.warn('profile:heap', `heap profiles and leaks are off, everything else works: ${reason(error)}`);
     }
   }

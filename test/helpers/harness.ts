@@ -117,21 +117,6 @@ function counted(family: Family): Counted[] {
   return family.points.map(({ labels, counts }) => ({ labels, count: Array.from(counts).reduce((sum, count) => sum + count, 0) }));
 }
 
-/** A clock that stands still until it is told to move. */
-export class ManualClock implements Clock {
-  nowMillis = 1_000_000;
-  /** Epoch of the reading 0. */
-  readonly epoch = 1_700_000_000_000;
-
-  monotonicMillis(): number {
-    return this.nowMillis;
-  }
-
-  epochMillis(monotonicMillis: number): number {
-    return this.epoch + monotonicMillis;
-  }
-}
-
 /** Loopback servers of one test file. */
 export class Servers {
   readonly #open: http.Server[] = [];

@@ -6,29 +6,12 @@ import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { resourceFromAttributes, type Resource } from '@opentelemetry/resources';
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-node';
-import type { Clock } from '../../src/core/clock.ts';
 import { StderrDiag, type Diag } from '../../src/core/diag.ts';
 import { Guard } from '../../src/core/guard.ts';
 import type { OtlpMetricsOptions, OtlpTraceOptions } from '../../src/export/otlp.ts';
+import { ManualClock } from './manual-clock.ts';
 
 export const RESOURCE: Resource = resourceFromAttributes({ 'service.name': 'shop', 'process.pid': 4711 });
-
-/** A clock that stands still between calls of `advance`. */
-export class ManualClock implements Clock {
-  #millis = 1000;
-
-  advance(millis: number): void {
-    this.#millis += millis;
-  }
-
-  monotonicMillis(): number {
-    return this.#millis;
-  }
-
-  epochMillis(monotonicMillis: number): number {
-    return 1_700_000_000_000 + monotonicMillis;
-  }
-}
 
 /** What an exporter is handed, and the lines it says. */
 export function otlpDeps(): { clock: ManualClock; diag: Diag; guard: Guard; lines: string[] } {

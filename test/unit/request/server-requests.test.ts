@@ -5,7 +5,8 @@ import http from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { instrumentHttpServer } from '../../../src/instrument/http-server.ts';
 import { OWN_SERVER } from '../../../src/request.ts';
-import { Harness, ManualClock, RawConnection, request, Servers } from '../../helpers/harness.ts';
+import { Harness, RawConnection, request, Servers } from '../../helpers/harness.ts';
+import { ManualClock } from '../../helpers/manual-clock.ts';
 
 let harness: Harness;
 let servers: Servers;

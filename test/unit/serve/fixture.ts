@@ -30,13 +30,13 @@ export function registryOf(guard: Guard, series = 1): Registry {
 /** A heap profile of two stacks: main > keep 3 objects of 1,500 bytes, main > cache 1 of 4,000. */
 export function heapProfile(): Profile {
   const builder = new ProfileBuilder(2);
-  const main = builder.node(-1, builder.frame({ name: 'main', file: '/shop/app.js', line: 1 }));
+  const main = builder.node(-1, builder.frame('main', '/shop/app.js', 1));
   const rows = [
     { name: 'keep', line: 12, objects: 3, bytes: 1500 },
     { name: 'cache', line: 30, objects: 1, bytes: 4000 },
   ];
   for (const { name, line, objects, bytes } of rows) {
-    const node = builder.node(main, builder.frame({ name, file: '/shop/store.js', line }));
+    const node = builder.node(main, builder.frame(name, '/shop/store.js', line));
     builder.add(node, 0, objects);
     builder.add(node, 1, bytes);
   }

@@ -13,7 +13,8 @@ import {
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { SpanLimits } from '../../../src/trace/span.ts';
-import { Harness, ManualClock } from '../../helpers/harness.ts';
+import { Harness } from '../../helpers/harness.ts';
+import { ManualClock } from '../../helpers/manual-clock.ts';
 
 const EPOCH = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 const ELAPSED = 5000;
