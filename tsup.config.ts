@@ -2,7 +2,7 @@
 // build) would be a second Sonde in the same process. The ES-module faces re-export the one build by name.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { defineConfig } from 'tsup';
+import { defineConfig, type Options } from 'tsup';
 
 const ENTRIES = ['index', 'register', 'express', 'fastify'];
 /** Loaded by `require` while the application waits, so that the bundler must leave them in files of their own. */
@@ -14,13 +14,16 @@ function writeFaces(): void {
   for (const entry of ENTRIES) {
     // Loading register would start Sonde in the build; it exports nothing.
     const names = entry === 'register' ? [] : Object.keys(require(`./${entry}.js`) as object);
-    const face = names.length === 0 ? `import './${entry}.js';\n` : `import face from './${entry}.js';\nexport const { ${names.join(', ')} } = face;\n`;
+    const face =
+      names.length === 0
+        ? `import './${entry}.js';\n`
+        : `import face from './${entry}.js';\nexport const { ${names.join(', ')} } = face;\n`;
     writeFileSync(`dist/${entry}.mjs`, face);
     writeFileSync(`dist/${entry}.d.mts`, entry === 'register' ? 'export {};\n' : `export * from './${entry}.js';\n`);
   }
 }
 
-export default defineConfig({
+const config: Options = {
   entry: [...ENTRIES.map((name) => `src/${name}.ts`), ...LAZY.map((name) => `src/${name}.ts`)],
   format: ['cjs'],
   splitting: true,
@@ -35,4 +38,6 @@ export default defineConfig({
   noExternal: [/^@opentelemetry\/(?!api$)/],
   define: { SONDE_VERSION: JSON.stringify(version) },
   onSuccess: () => Promise.resolve(writeFaces()),
-});
+};
+
+export default defineConfig(config) as Options;

@@ -34,7 +34,8 @@ async function assertCounted(sondeUrl, requests) {
   const text = await (await fetch(`${sondeUrl}/metrics`)).text();
   const counted = Number(/^http_server_request_duration_seconds_count\{[^}]*\} (\d+)$/m.exec(text)?.[1]);
   // Each of the two loads leaves behind what was under way when its time was up.
-  if (!(counted >= requests && counted <= requests + 2 * CONNECTIONS)) throw new Error(`${requests} requests were answered, Sonde counted ${counted}`);
+  if (!(counted >= requests && counted <= requests + 2 * CONNECTIONS))
+    throw new Error(`${requests} requests were answered, Sonde counted ${counted}`);
 }
 
 function startApp({ args, env }) {

@@ -56,7 +56,7 @@ export interface Config {
 }
 
 /** The batching of spans for the push (`OTEL_BSP_*`). */
-export interface BatchConfig {
+interface BatchConfig {
   readonly scheduleDelayMillis: number;
   readonly maxQueueSize: number;
   readonly maxExportBatchSize: number;
@@ -93,7 +93,13 @@ class Reader {
    * The option when it is given, else the first variable that is set, else the default; a value that `parse` answers
    * with undefined is a problem and the default is used.
    */
-  read<T>(option: [name: string, value: T | undefined] | undefined, names: readonly string[], parse: (text: string) => T | undefined, accepted: string, fallback: T): T {
+  read<T>(
+    option: [name: string, value: T | undefined] | undefined,
+    names: readonly string[],
+    parse: (text: string) => T | undefined,
+    accepted: string,
+    fallback: T,
+  ): T {
     const given = option?.[1];
     const set = given === undefined ? this.#first(names) : { name: `options.${option![0]}`, value: String(given) };
     if (set === undefined) return fallback;
@@ -116,12 +122,23 @@ class Reader {
     return this.read(option, names, parseBoolean, BOOLEAN, fallback);
   }
 
-  integer(option: [string, number | undefined] | undefined, names: readonly string[], [min, max]: readonly [number, number], fallback: number): number {
+  integer(
+    option: [string, number | undefined] | undefined,
+    names: readonly string[],
+    [min, max]: readonly [number, number],
+    fallback: number,
+  ): number {
     return this.read(option, names, (text) => parseInteger(text, min, max), `a whole number from ${min} to ${max}`, fallback);
   }
 
   oneOf<T extends string>(option: [string, T | undefined] | undefined, names: readonly string[], values: readonly T[], fallback: T): T {
-    return this.read(option, names, (text) => values.find((value) => value === text.toLowerCase()), `one of ${values.join(', ')}`, fallback);
+    return this.read(
+      option,
+      names,
+      (text) => values.find((value) => value === text.toLowerCase()),
+      `one of ${values.join(', ')}`,
+      fallback,
+    );
   }
 }
 
@@ -161,13 +178,24 @@ export function readConfig(options: Options, env: Environment): { config: Config
     propagation: readPropagators(reader),
     spanLimits: readSpanLimits(reader),
     seriesLimit: reader.integer(['seriesLimit', options.seriesLimit], ['SONDE_SERIES_LIMIT'], [1, 100_000], 2000),
-    knownMethods: reader.read(undefined, ['OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS'], parseList, 'a list of methods separated by commas', KNOWN_METHODS),
+    knownMethods: reader.read(
+      undefined,
+      ['OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS'],
+      parseList,
+      'a list of methods separated by commas',
+      KNOWN_METHODS,
+    ),
     promClientMetrics: reader.flag(['promClientMetrics', options.promClientMetrics], ['SONDE_PROM_CLIENT_METRICS'], true),
     console: reader.oneOf(['console', options.console], ['SONDE_LOGS_CONSOLE'], ['json', 'all', 'off'], 'json'),
     leakSettings: {
       warmUpSeconds: reader.integer(undefined, ['SONDE_LEAKS_WARM_UP_SECONDS'], [0, 86_400], LEAK_SETTINGS.warmUpSeconds),
       windowSeconds: reader.integer(undefined, ['SONDE_LEAKS_WINDOW_SECONDS'], [5, 86_400], LEAK_SETTINGS.windowSeconds),
-      minGrowthBytes: reader.integer(undefined, ['SONDE_LEAKS_MIN_GROWTH_BYTES'], [1_048_576, Number.MAX_SAFE_INTEGER], LEAK_SETTINGS.minGrowthBytes),
+      minGrowthBytes: reader.integer(
+        undefined,
+        ['SONDE_LEAKS_MIN_GROWTH_BYTES'],
+        [1_048_576, Number.MAX_SAFE_INTEGER],
+        LEAK_SETTINGS.minGrowthBytes,
+      ),
     },
     otlpTraces: readOtlp(reader, options, 'TRACES'),
     otlpMetrics: readOtlp(reader, options, 'METRICS'),
@@ -218,7 +246,12 @@ function readSpanLimits(reader: Reader): SpanLimits {
   const count = (...names: string[]): number => reader.integer(undefined, names, [0, 1_000_000], 128);
   return {
     attributeCount: count('OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT', 'OTEL_ATTRIBUTE_COUNT_LIMIT'),
-    attributeValueLength: reader.integer(undefined, ['OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT', 'OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT'], [0, 1_000_000_000], Infinity),
+    attributeValueLength: reader.integer(
+      undefined,
+      ['OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT', 'OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT'],
+      [0, 1_000_000_000],
+      Infinity,
+    ),
     eventCount: count('OTEL_SPAN_EVENT_COUNT_LIMIT'),
     linkCount: count('OTEL_SPAN_LINK_COUNT_LIMIT'),
     attributePerEventCount: count('OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT', 'OTEL_SPAN_ATTRIBUTE_PER_EVENT_COUNT_LIMIT'),
@@ -265,11 +298,18 @@ function readOtlp(reader: Reader, options: Options, signal: 'TRACES' | 'METRICS'
 /** A signal's own endpoint is used as it is; the general one is a base to which the signal's path is added. */
 function readOtlpUrl(reader: Reader, options: Options, signal: 'TRACES' | 'METRICS'): string | undefined {
   const accepted = 'an http:// or https:// URL';
-  const own = options.otlp?.endpoint === undefined
-    ? reader.read<string | undefined>(undefined, [`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`], parseUrl, accepted, undefined)
-    : undefined;
+  const own =
+    options.otlp?.endpoint === undefined
+      ? reader.read<string | undefined>(undefined, [`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`], parseUrl, accepted, undefined)
+      : undefined;
   if (own !== undefined) return own;
-  const base = reader.read<string | undefined>(['otlp.endpoint', options.otlp?.endpoint], ['OTEL_EXPORTER_OTLP_ENDPOINT'], parseUrl, accepted, undefined);
+  const base = reader.read<string | undefined>(
+    ['otlp.endpoint', options.otlp?.endpoint],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT'],
+    parseUrl,
+    accepted,
+    undefined,
+  );
   return base === undefined ? undefined : `${base.replace(/\/+$/, '')}/v1/${signal.toLowerCase()}`;
 }
 

@@ -6,7 +6,19 @@ import { isMainThread } from 'node:worker_threads';
 import { preload } from './sdk.ts';
 
 /** Programs that only start others, and inherit NODE_OPTIONS on the way. */
-const LAUNCHERS = new Set(['npm', 'npm-cli.js', 'npx', 'npx-cli.js', 'yarn', 'yarn.js', 'pnpm', 'pnpm.cjs', 'pnpm.mjs', 'corepack', 'corepack.js']);
+const LAUNCHERS = new Set([
+  'npm',
+  'npm-cli.js',
+  'npx',
+  'npx-cli.js',
+  'yarn',
+  'yarn.js',
+  'pnpm',
+  'pnpm.cjs',
+  'pnpm.mjs',
+  'corepack',
+  'corepack.js',
+]);
 
 // Node runs --require again on the thread of module.register's loaders; workers are a later matter.
 if (isMainThread && !LAUNCHERS.has(basename(process.argv[1] ?? ''))) preload();

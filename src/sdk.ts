@@ -139,8 +139,17 @@ export class SondeRuntime implements Sonde {
       push: undefined,
     });
     const { knownMethods, seriesLimit } = config;
-    this.#requests = new ServerRequests({ knownMethods, seriesLimit }, { guard, clock, tracing: this.#tracing, describer: describeServer({ knownMethods }) });
-    this.#clients = new ClientRequests({ clock, tracing: this.#tracing, describer: describeClient({ knownMethods }), knownMethods, seriesLimit });
+    this.#requests = new ServerRequests(
+      { knownMethods, seriesLimit },
+      { guard, clock, tracing: this.#tracing, describer: describeServer({ knownMethods }) },
+    );
+    this.#clients = new ClientRequests({
+      clock,
+      tracing: this.#tracing,
+      describer: describeClient({ knownMethods }),
+      knownMethods,
+      seriesLimit,
+    });
     this.#runtime = new RuntimeMetrics(guard);
     this.#process = new ProcessMetrics({ guard, clock });
     this.#otelMetrics = new OtelMetricsBridge(guard, () => require('./otel-metrics-sdk.js') as MetricsSdk);
@@ -192,7 +201,8 @@ export class SondeRuntime implements Sonde {
       this.#tracing.push = (span) => exporter.enqueue(span as ReadableSpan);
     }
     if (metrics && otlpMetrics !== undefined) this.#metricsExporter = this.#createMetricsExporter(otlpMetrics);
-    if (otlpTraces !== undefined || otlpMetrics !== undefined) this.#stops.push(onExit((timeoutMillis) => this.flush(timeoutMillis), guard));
+    if (otlpTraces !== undefined || otlpMetrics !== undefined)
+      this.#stops.push(onExit((timeoutMillis) => this.flush(timeoutMillis), guard));
   }
 
   /** Opens the admin server, and starts what a service has and a one-off process does not need. Once. */
@@ -272,7 +282,9 @@ export class SondeRuntime implements Sonde {
       const legacy = new LegacyMetrics({ runtime: this.#runtime, process: this.#process, isTaken: (name) => this.#promClient.has(name) });
       registry.register('prom-client-defaults', legacy.collector);
     }
-    registry.register('sonde', () => selfFamilies({ failures: this.#guard.failures(), dropped: this.#dropped(), leaks: this.#leakReading() }));
+    registry.register('sonde', () =>
+      selfFamilies({ failures: this.#guard.failures(), dropped: this.#dropped(), leaks: this.#leakReading() }),
+    );
     registry.register('application:opentelemetry', this.#otelMetrics.collector);
     registry.register('application:prom-client', this.#promClient.collector);
     return registry;
@@ -284,16 +296,24 @@ export class SondeRuntime implements Sonde {
       ['metric_collision', this.#collisions],
       ['prom_client_unreadable', this.#promClient.failed],
     ]);
-    for (const [signal, exporter] of [['spans', this.#traceExporter], ['metrics', this.#metricsExporter]] as const) {
+    for (const [signal, exporter] of [
+      ['spans', this.#traceExporter],
+      ['metrics', this.#metricsExporter],
+    ] as const) {
       for (const [reason, count] of exporter?.stats().dropped ?? []) dropped.set(`${signal}_${reason}`, count);
     }
     return dropped;
   }
 
-  #leakReading(): { level: string; sites: { function: string; file: string; line: number; level: string; grownBytes: number; bytesPerHour: number }[] } | undefined {
+  #leakReading():
+    | { level: string; sites: { function: string; file: string; line: number; level: string; grownBytes: number; bytesPerHour: number }[] }
+    | undefined {
     if (this.leaks === undefined) return undefined;
     const { level, findings } = this.leaks.verdict();
-    return { level, sites: findings.map(({ site, level: of, grownBytes, bytesPerHour }) => ({ ...site, level: of, grownBytes, bytesPerHour })) };
+    return {
+      level,
+      sites: findings.map(({ site, level: of, grownBytes, bytesPerHour }) => ({ ...site, level: of, grownBytes, bytesPerHour })),
+    };
   }
 
   #leakDetector(engine: ProfileEngine): LeakDetector {
@@ -314,7 +334,10 @@ export class SondeRuntime implements Sonde {
     const where = `${site.function} (${site.file}:${site.line})`;
     const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
     if (level === 'leak') {
-      this.#diag.warn(`leak:${where}`, `memory leak: ${where} has gained ${megabytes(grownBytes)} MB, ${megabytes(bytesPerHour)} MB an hour; see /debug/leaks`);
+      this.#diag.warn(
+        `leak:${where}`,
+        `memory leak: ${where} has gained ${megabytes(grownBytes)} MB, ${megabytes(bytesPerHour)} MB an hour; see /debug/leaks`,
+      );
     } else {
       this.#diag.info(`memory no longer grows at ${where}`);
     }
@@ -322,7 +345,10 @@ export class SondeRuntime implements Sonde {
 
   #sayCollision(name: string): void {
     this.#collisions += 1;
-    this.#diag.warn(`metric:${name}`, `the metric ${name} exists twice with different types or the same labels; the second is left out of /metrics`);
+    this.#diag.warn(
+      `metric:${name}`,
+      `the metric ${name} exists twice with different types or the same labels; the second is left out of /metrics`,
+    );
   }
 
   #endpoints(): Endpoints {

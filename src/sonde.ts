@@ -27,4 +27,3 @@ export interface Sonde {
   /** Flushes, then takes Sonde out of the process. Never rejects. */
   shutdown(timeoutMillis?: number): Promise<void>;
 }
-

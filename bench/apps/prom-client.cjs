@@ -2,7 +2,11 @@
 const http = require('node:http');
 const { Histogram } = require('prom-client');
 
-const duration = new Histogram({ name: 'http_request_duration_seconds', help: 'Duration.', labelNames: ['method', 'route', 'status_code'] });
+const duration = new Histogram({
+  name: 'http_request_duration_seconds',
+  help: 'Duration.',
+  labelNames: ['method', 'route', 'status_code'],
+});
 const { emit } = http.Server.prototype;
 
 http.Server.prototype.emit = function (event, req, res) {

@@ -45,7 +45,7 @@ const PER_UNITS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Types of the exposition formats; `unknown` is `untyped` in text 0.0.4. */
-export type ExposedType = 'counter' | 'gauge' | 'histogram' | 'summary' | 'unknown';
+type ExposedType = 'counter' | 'gauge' | 'histogram' | 'summary' | 'unknown';
 
 export interface ExposedName {
   /** The OpenMetrics family name, without a counter's `_total`. */

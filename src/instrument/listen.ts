@@ -13,7 +13,9 @@ type ListeningServer = Server & { readonly [OWN_SERVER]?: true };
 /** Calls `onListening` whenever an HTTP server of the application's listens; returns how to stop. */
 export function observeListening(onListening: () => void, guard: Guard): () => void {
   const listening = guard.wrap('listen', onListening);
-  const undo = [http.Server.prototype, https.Server.prototype].map((prototype) => shadow(prototype as unknown as { listen: Listen }, listening, guard));
+  const undo = [http.Server.prototype, https.Server.prototype].map((prototype) =>
+    shadow(prototype as unknown as { listen: Listen }, listening, guard),
+  );
   return () => {
     for (const restore of undo) restore();
   };

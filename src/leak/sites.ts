@@ -34,7 +34,7 @@ interface Survivors extends NodeSurvivors {
 const SAMPLE_BYTES: number = 512 * 1024;
 
 /** Age groups that may be empty by chance: with 12 samples in eight groups, one is empty more often than not. */
-const EMPTY_AGES_MAX = 1;
+const EMPTY_AGES_MAX = 2;
 
 /** Least share of survivors in the oldest and in the newest three groups of eight, where a steady leak has 37 %. */
 const EDGE_SHARE_MIN = 0.15;

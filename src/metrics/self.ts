@@ -3,7 +3,7 @@
 import type { Family, NumberPoint } from './family.ts';
 
 /** A site that makes memory grow, as far as a metric tells it. */
-export interface LeakReading {
+interface LeakReading {
   readonly function: string;
   readonly file: string;
   readonly line: number;

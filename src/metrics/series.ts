@@ -11,9 +11,7 @@ const OVERFLOW: Labels = { 'otel.metric.overflow': 'true' };
 const EXEMPLAR_INTERVAL_MILLIS = 1000;
 
 /** Bounds, in seconds, that the semantic conventions advise for HTTP durations. */
-export const HTTP_DURATION_BOUNDS_SECONDS: readonly number[] = [
-  0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
-];
+export const HTTP_DURATION_BOUNDS_SECONDS: readonly number[] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 
 /** What a family of series is called and how far it may grow. */
 export interface SeriesOptions {

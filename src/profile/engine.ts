@@ -256,7 +256,7 @@ export class ProfileEngine {
       await heap.start();
     } catch (error) {
       this.#heap = undefined;
-      diag.warn('profile:heap', `heap profiles and leaks are off, everything else works: ${reason(error)}`);
+      if (!this.#stopped()) diag.warn('profile:heap', `heap profiles and leaks are off, everything else works: ${reason(error)}`);
     }
   }
 

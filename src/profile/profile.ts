@@ -139,7 +139,7 @@ export function select(profile: Profile, types: readonly string[]): Profile {
 }
 
 /**
- * The sum of profiles of the same sample types, from the oldest to the newest; needs at least one. Yields the event
+ * The sum of profiles of the same sample types and period, from the oldest to the newest; needs at least one. Yields the event
  * loop after each, because a window of 1,000 nodes costs half a millisecond and the ring holds ninety.
  */
 export async function merge(profiles: readonly Profile[]): Promise<Profile> {
@@ -147,15 +147,12 @@ export async function merge(profiles: readonly Profile[]): Promise<Profile> {
   if (profiles.length === 1) return first;
   const builder = new ProfileBuilder(first.sampleTypes.length);
   let durationMillis = 0;
-  let periodMillis = 0;
   for (const profile of profiles) {
     addAll(builder, profile, 1);
     durationMillis += profile.durationMillis;
-    periodMillis += profile.period * profile.durationMillis;
     await nextTurn();
   }
-  const period = durationMillis > 0 ? Math.round(periodMillis / durationMillis) : first.period;
-  return builder.build({ ...first, durationMillis, period });
+  return builder.build({ ...first, durationMillis });
 }
 
 /** What `later` has more than `earlier`, per stack; less is negative, equal is left out. Its duration is the time between. */

@@ -2,7 +2,13 @@
 import type { Attributes } from '@opentelemetry/api';
 
 /** Kinds and status codes by OpenTelemetry's numbers. */
-export const KINDS: readonly ['INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'] = ['INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'];
+export const KINDS: readonly ['INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'] = [
+  'INTERNAL',
+  'SERVER',
+  'CLIENT',
+  'PRODUCER',
+  'CONSUMER',
+];
 export const STATUSES: readonly ['UNSET', 'OK', 'ERROR'] = ['UNSET', 'OK', 'ERROR'];
 
 /** One span as /debug/traces shows it. Times are epoch milliseconds, durations milliseconds. */

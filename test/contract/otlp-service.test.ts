@@ -62,7 +62,10 @@ describe.each(['http/protobuf', 'http/json'])('by %s', (protocol) => {
     expect(await service.ended).toMatchObject({ code: null, signal: 'SIGTERM' });
 
     const by = (name: string, kind: number): ReceivedSpan[] =>
-      spans.filter((span) => span.name === name && [kind, ['', 'SPAN_KIND_INTERNAL', 'SPAN_KIND_SERVER', 'SPAN_KIND_CLIENT'][kind]].includes(span.kind));
+      spans.filter(
+        (span) =>
+          span.name === name && [kind, ['', 'SPAN_KIND_INTERNAL', 'SPAN_KIND_SERVER', 'SPAN_KIND_CLIENT'][kind]].includes(span.kind),
+      );
     expect(new Set(spans.map((span) => id(span.traceId)))).toEqual(new Set(['0af7651916cd43dd8448eb211c80319c']));
     const servers = by('GET', 2);
     const clients = by('GET', 3);
@@ -77,6 +80,8 @@ describe.each(['http/protobuf', 'http/json'])('by %s', (protocol) => {
     const inner = servers.filter((span) => span !== root).map((span) => id(span.parentSpanId));
     expect(new Set(inner)).toEqual(new Set(clients.map((span) => id(span.spanId))));
 
-    expect(metrics).toEqual(expect.arrayContaining(['http.server.request.duration', 'http.client.request.duration', 'process.cpu.time', 'chain.runs']));
+    expect(metrics).toEqual(
+      expect.arrayContaining(['http.server.request.duration', 'http.client.request.duration', 'process.cpu.time', 'chain.runs']),
+    );
   });
 });

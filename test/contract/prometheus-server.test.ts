@@ -100,5 +100,8 @@ test('exemplars of the latency buckets can be queried and name a trace', async (
   const now = Date.now() / 1000;
   const query = `query_exemplars?query=http_server_request_duration_seconds_bucket&start=${now - 600}&end=${now + 60}`;
   const [series] = await eventually(async () => (await ask(query)) as any[]);
-  expect(series.exemplars[0].labels).toMatchObject({ trace_id: expect.stringMatching(/^[0-9a-f]{32}$/), span_id: expect.stringMatching(/^[0-9a-f]{16}$/) });
+  expect(series.exemplars[0].labels).toMatchObject({
+    trace_id: expect.stringMatching(/^[0-9a-f]{32}$/),
+    span_id: expect.stringMatching(/^[0-9a-f]{16}$/),
+  });
 });

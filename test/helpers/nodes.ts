@@ -17,10 +17,14 @@ export function nodeBinary(major: number): string {
   const binary = path.join(directory, 'node_modules', name, 'bin/node');
   if (existsSync(binary)) return binary;
   mkdirSync(directory, { recursive: true });
-  const npm = spawnSync('npm', ['install', '--prefix', directory, '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', `${name}@${major}`], {
-    cwd: directory,
-    encoding: 'utf8',
-  });
+  const npm = spawnSync(
+    'npm',
+    ['install', '--prefix', directory, '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', `${name}@${major}`],
+    {
+      cwd: directory,
+      encoding: 'utf8',
+    },
+  );
   if (!existsSync(binary)) throw new Error(`Node ${major} could not be installed: ${npm.stderr || npm.stdout}`);
   return binary;
 }

@@ -140,6 +140,20 @@ describe('with the addon', () => {
     expect((await engine.cpu({ seconds: 0.05 })).durationMillis).toBeGreaterThan(49);
   });
 
+  test('is stopped at the exit of the process, and leaves nothing behind when it was stopped before', async () => {
+    const before = process.listeners('exit');
+    const [engine, stopped] = [await startEngine(), createEngine()];
+    const [atExit, ...others] = process.listeners('exit').filter((listener) => !before.includes(listener));
+    expect(others).toEqual([]);
+    atExit!(0);
+    await expect(engine.heap()).rejects.toMatchObject({ status: 503 });
+    const starting = stopped.start();
+    stopped.stop();
+    await starting;
+    expect(stopped.stats()).toMatchObject({ cpu: 'off', heap: 'off' });
+    expect(process.listeners('exit')).toEqual(before);
+  });
+
   test('samples the heap alone when CPU profiling is off', async () => {
     const engine = await startEngine({ cpu: false });
     expect(engine.stats()).toMatchObject({ cpu: 'off', heap: 'native' });
@@ -175,7 +189,9 @@ describe('refused reads', () => {
     const engine = createEngine();
     await expect(engine.cpu({ lastSeconds: 1 })).rejects.toMatchObject({ status: 503 });
     await expect(engine.heap()).rejects.toMatchObject({ status: 503 });
-    await engine.start();
+    const starting = engine.start();
+    await expect(engine.cpu({ seconds: 1 })).rejects.toMatchObject({ status: 503 });
+    await starting;
     await expect(engine.cpu({ lastSeconds: 1 })).rejects.toMatchObject({ status: 503, message: expect.stringContaining('has begun') });
     engine.stop();
     await expect(engine.wall({ seconds: 1 })).rejects.toMatchObject({ status: 503 });

@@ -78,7 +78,9 @@ describe('/metrics', () => {
     registry.register('broken', () => {
       throw new Error('no such file');
     });
-    const { status, body } = await ask(`${await serve({ metrics: { collect: () => registry.collect(), resource: {}, onDropped: () => {} } })}/metrics`);
+    const { status, body } = await ask(
+      `${await serve({ metrics: { collect: () => registry.collect(), resource: {}, onDropped: () => {} } })}/metrics`,
+    );
     expect(status).toBe(200);
     expect(body.toString()).toContain('shop_items{');
   });

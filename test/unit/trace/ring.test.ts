@@ -4,7 +4,11 @@ import { Harness } from '../../helpers/harness.ts';
 import { ManualClock } from '../../helpers/manual-clock.ts';
 
 /** A ring and a way to offer it traces of one span each. */
-function ringed(clock = new ManualClock()): { ring: TraceRing; clock: ManualClock; offer(options?: { traceId?: string; millis?: number; failed?: boolean }): void } {
+function ringed(clock = new ManualClock()): {
+  ring: TraceRing;
+  clock: ManualClock;
+  offer(options?: { traceId?: string; millis?: number; failed?: boolean }): void;
+} {
   const ring = new TraceRing(clock);
   const harness = new Harness({ clock });
   return {
@@ -61,7 +65,11 @@ describe('TraceRing', () => {
     busy.clock.advance(1000);
     quieter.clock.advance(1000);
     for (const { offer } of [busy, quieter]) for (let i = 0; i < 32; i++) offer({ traceId: id(i.toString(16)), millis: 0 });
-    const kept = ({ ring }: { ring: TraceRing }): string[] => ring.list().map(({ traceId }) => traceId).filter((traceId) => traceId.startsWith('0af7651916'));
+    const kept = ({ ring }: { ring: TraceRing }): string[] =>
+      ring
+        .list()
+        .map(({ traceId }) => traceId)
+        .filter((traceId) => traceId.startsWith('0af7651916'));
     const inBoth = kept(busy).filter((traceId) => kept(quieter).includes(traceId));
     expect(kept(busy).length).toBeGreaterThan(1);
     expect(inBoth).toEqual(kept(busy));
