@@ -3,7 +3,8 @@
 // with the defaults. An empty variable counts as unset, and only `true` is true (OpenTelemetry specification).
 import type { DiagLevel } from './core/diag.ts';
 import { LEAK_SETTINGS, type LeakSettings } from './leak/detector.ts';
-import type { ConfigProblem, ConsoleMode, Options } from './options.ts';
+import type { ConsoleMode } from './logs/console.ts';
+import type { ConfigProblem, Options } from './options.ts';
 import type { PropagationOptions } from './trace/propagation.ts';
 import { SAMPLER_NAMES, type SamplerName } from './trace/sampling.ts';
 import type { SpanLimits } from './trace/span.ts';

@@ -12,5 +12,6 @@ export function start(options: Options = {}): Sonde {
 }
 
 export { ConfigError } from './options.ts';
-export type { ConfigProblem, ConsoleMode, Options } from './options.ts';
+export type { ConfigProblem, Options } from './options.ts';
+export type { ConsoleMode } from './logs/console.ts';
 export type { Sonde } from './sonde.ts';

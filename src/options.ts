@@ -1,9 +1,7 @@
 // What an application may pass to `start()`, and how it is told what is wrong with it. Part of the public types: imports
 // nothing whose declarations need a package that an installed Sonde does not bring.
+import type { ConsoleMode } from './logs/console.ts';
 import type { SamplerName } from './trace/sampling.ts';
-
-/** How console lines are correlated: JSON lines only, every line, or none. */
-export type ConsoleMode = 'json' | 'all' | 'off';
 
 /** What `start()` takes; everything left out comes from the environment. */
 export interface Options {

@@ -55,17 +55,19 @@ const PORT_DEFAULT = 9464;
 
 /**
  * Starts Sonde, or returns the one that runs already (the preload's, or another copy's); its options then stay.
- * Throws `ConfigError` when an option or a variable of the environment cannot be used.
+ * Throws `ConfigError` when an option or a variable of the environment cannot be used; without options (a middleware
+ * is being mounted) problems are said, as under the preload.
  */
-export function startRuntime(options: Options = {}): SondeRuntime {
+export function startRuntime(options?: Options): SondeRuntime {
   const running = globals[RUNNING];
   if (running !== undefined) {
     running.serve();
     return running;
   }
-  const { config, problems } = readConfig(options, processEnvironment());
-  if (problems.length > 0) throw new ConfigError(problems);
+  const { config, problems } = readConfig(options ?? {}, processEnvironment());
+  if (options !== undefined && problems.length > 0) throw new ConfigError(problems);
   const sonde = install(config, new StderrDiag(config.logLevel));
+  sonde.problems = problems.map(describeProblem);
   sonde.serve();
   return sonde;
 }
@@ -397,8 +399,9 @@ export class SondeRuntime implements Sonde {
     );
     const address = await this.#admin.listen();
     this.#url = address?.url;
-    if (address !== undefined) this.#diag.announce(`${this.#title()} listening on ${address.url}`);
-    await this.profile?.start();
+    await this.#guard.runAsync('profile', async () => this.profile?.start());
     this.leaks?.start();
+    // Last: whoever waits for the line may ask for a profile at once.
+    if (address !== undefined) this.#diag.announce(`${this.#title()} listening on ${address.url}`);
   }
 }

@@ -33,8 +33,8 @@ interface Survivors extends NodeSurvivors {
 /** Mean bytes between two samples; the engine's setting. */
 const SAMPLE_BYTES: number = 512 * 1024;
 
-/** Age groups that may be empty by chance: with 12 samples in eight groups, one is empty more often than not. */
-const EMPTY_AGES_MAX = 2;
+/** Age groups that may be empty by chance: of eight groups with 24 samples in all, one is in every fourth case. */
+const EMPTY_AGES_MAX = 1;
 
 /** Least share of survivors in the oldest and in the newest three groups of eight, where a steady leak has 37 %. */
 const EDGE_SHARE_MIN = 0.15;

@@ -89,6 +89,14 @@ describe('the environment', () => {
     ]);
   });
 
+  test('a middleware that starts Sonde says what cannot be used, and the application runs', async () => {
+    const env = { ...WRONG, APP_MIDDLEWARE: path.join(ROOT, 'dist/express.js') };
+    const service = await startService({ app: 'express.cjs', flags: [], env });
+    expect(await service.get('/handled/1')).toMatch(/^HTTP\/1\.1 422 /);
+    expect(await service.counted()).toBe(1);
+    expect(service.running.stderr).toContain('sonde: SONDE_METRICS="yes" is not true or false; the default is used\n');
+  });
+
   test('start() throws one ConfigError with all options and variables that cannot be used', async () => {
     const { stdout, stderr, code } = await runToEnd({
       args: [path.join(APPS, 'start.cjs')],
