@@ -195,8 +195,8 @@ describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('over %s', (protocol
       traceState: 'vendor=1',
       name: 'GET /orders/{id}',
       kind: 2,
-      startTimeUnixNano: '1700000001000000000',
-      endTimeUnixNano: '1700000001012500000',
+      startTimeUnixNano: '1700001000000000000',
+      endTimeUnixNano: '1700001000012500000',
       status: { code: 2 },
       flags: 0x301,
     });
@@ -252,7 +252,7 @@ describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('over %s', (protocol
     const cpu = metrics['process.cpu.time']!;
     expect(cpu).toMatchObject({ unit: 's', description: 'CPU time', sum: { aggregationTemporality: 2, isMonotonic: true } });
     expect(cpu['sum'].dataPoints.map((point: Decoded) => point['asDouble'])).toEqual([1.5, 2]);
-    expect(cpu['sum'].dataPoints[0]).toMatchObject({ startTimeUnixNano: '1700000001000000000', timeUnixNano: '1700000003500000000' });
+    expect(cpu['sum'].dataPoints[0]).toMatchObject({ startTimeUnixNano: '1700001000000000000', timeUnixNano: '1700001002500000000' });
     expect(attributes(cpu['sum'].dataPoints[0].attributes)).toEqual({ 'cpu.mode': { stringValue: 'user' } });
 
     const active = metrics['http.server.active_requests']!['sum'];
