@@ -7,7 +7,7 @@ import type { Guard, Timer } from '../core/guard.ts';
 import type { HeapSamples } from '../core/heap-samples.ts';
 import type { Ownership } from './call-tree.ts';
 import { CallTree } from './call-tree.ts';
-import type { LeakFinding, LeakVerdict, Observation } from './findings.ts';
+import type { LeakFinding, LeakVerdict, Observation, StillGrows } from './findings.ts';
 import { Findings } from './findings.ts';
 import { AGE_GROUPS, GrowthWindow } from './growth-window.ts';
 import { SiteIndex } from './sites.ts';
@@ -50,6 +50,9 @@ export interface LeakDetectorOptions {
 
 /** Windows in multiples of the shortest. */
 const WINDOW_FACTORS = [1, 4, 16] as const;
+
+/** Of the least growth of a leak: what one must still gain over its window so as not to be gone. */
+const STILL_GROWS_SHARE = 0.5;
 
 /** A collection is forced only after this many epochs without one, and when two readings in a row were suspicious. */
 const FORCE_EPOCHS = 4;
@@ -137,33 +140,43 @@ export class LeakDetector {
     if (profile === undefined) return this.#forget();
     const tree = this.#callTree(profile);
     const observations = new Map<string, Observation>();
-    for (const window of this.#windows) {
+    for (const window of this.#windows.keys()) {
       for (const seen of this.#judge(window, tree)) {
         const [name] = seen.keys;
         if (observations.get(name)?.heapRises !== true) observations.set(name, seen);
       }
     }
-    for (const finding of this.#findings.update([...observations.values()], this.#epoch)) this.#options.onVerdict(finding);
+    const stillGrows = this.#stillGrows(new SiteIndex(tree, []).liveBytes());
+    for (const finding of this.#findings.update([...observations.values()], this.#epoch, stillGrows)) this.#options.onVerdict(finding);
   }
 
   /** The sites that grew over one window, none while it is not full. */
-  #judge(window: GrowthWindow, tree: CallTree): Observation[] {
+  #judge(window: number, tree: CallTree): Observation[] {
     const { clock, settings } = this.#options;
-    const { start } = window;
+    const { start, boundaries } = this.#windows[window] as GrowthWindow;
     if (start === undefined) return [];
     const seconds = (clock.monotonicMillis() - start.monotonicMillis) / 1000;
     const points = this.#trendPoints(start.monotonicMillis);
     const slope = slopeBytesPerSecond(points);
     // A first collection says nothing against a leak; its survivors are judged by age and growth all the same.
     const heapRises = points.length < 2 || (isRising(points) && slope * seconds >= settings.minGrowthBytes);
-    const index = new SiteIndex(tree, window.boundaries);
+    const index = new SiteIndex(tree, boundaries);
     return index.growing(start.liveBytes, settings.minGrowthBytes).map((growth) => ({
       ...growth,
       heapRises,
+      window,
       bytesPerHour: (growth.grownBytes / seconds) * 3600,
       sinceEpochMillis: clock.epochMillis(start.monotonicMillis),
       secondsToHeapLimit: this.#secondsToHeapLimit(points.length < 2 ? growth.grownBytes / seconds : slope),
     }));
+  }
+
+  #stillGrows(liveBytes: ReadonlyMap<string, number>): StillGrows {
+    const leastBytes = STILL_GROWS_SHARE * this.#options.settings.minGrowthBytes;
+    return (keys, window) => {
+      const before = this.#windows[window]?.start?.liveBytes;
+      return keys.some((key) => (liveBytes.get(key) ?? 0) - (before?.get(key) ?? 0) >= leastBytes);
+    };
   }
 
   #secondsToHeapLimit(bytesPerSecond: number): number | null {

@@ -32,6 +32,8 @@ export interface LeakVerdict {
 export interface Observation extends Growth {
   /** Whether the live heap as a whole rose as well; without that nothing new is suspected, but nothing cleared. */
   readonly heapRises: boolean;
+  /** Which window it was seen over. */
+  readonly window: number;
   readonly bytesPerHour: number;
   readonly sinceEpochMillis: number;
   readonly secondsToHeapLimit: number | null;
@@ -43,14 +45,18 @@ const FINDINGS_MAX = 16;
 const HITS_TO_CONFIRM = 2;
 const CONFIRM_EPOCHS = 3;
 
-/** Evaluations in a row without growth that clear a finding. */
+/** Evaluations in a row without it that clear a finding. */
 const MISSES_TO_CLEAR = 2;
 
 const SEVERITY: readonly LeakLevel[] = ['watching', 'gone', 'suspect', 'leak'];
 
+/** Whether one of these functions has gained anything to speak of over a window, by a laxer measure than to be found. */
+export type StillGrows = (keys: readonly string[], window: number) => boolean;
+
 interface Tracked {
   finding: LeakFinding;
   keys: readonly string[];
+  window: number;
   firstEpoch: number;
   hits: number;
   misses: number;
@@ -59,8 +65,11 @@ interface Tracked {
 export class Findings {
   #tracked: Tracked[] = [];
 
-  /** Takes in one evaluation of the heap after a collection; returns the findings that it made `leak` or `gone`. */
-  update(observations: readonly Observation[], epoch: number): LeakFinding[] {
+  /**
+   * Takes in one evaluation of the heap after a collection; returns the findings that it made `leak` or `gone`. A
+   * leak that just misses the measure this time is not gone as long as it still grows.
+   */
+  update(observations: readonly Observation[], epoch: number, stillGrows: StillGrows): LeakFinding[] {
     const changed: LeakFinding[] = [];
     const seen = new Set<Tracked>();
     for (const observation of observations) {
@@ -70,7 +79,11 @@ export class Findings {
       if (observation.heapRises && hit(tracked, observation, epoch)) changed.push(tracked.finding);
       tracked.misses = 0;
     }
-    for (const tracked of this.#tracked) if (!seen.has(tracked) && miss(tracked)) changed.push(tracked.finding);
+    for (const tracked of this.#tracked) {
+      if (seen.has(tracked)) continue;
+      const leaks = tracked.finding.level === 'leak' && stillGrows(tracked.keys, tracked.window);
+      if (!leaks && miss(tracked)) changed.push(tracked.finding);
+    }
     this.#tracked = this.#tracked.filter(({ finding, misses }) => finding.level !== 'suspect' || misses < MISSES_TO_CLEAR);
     return changed;
   }
@@ -100,7 +113,8 @@ export class Findings {
       this.#tracked.splice(gone, 1);
     }
     const finding = toFinding(observation, 'suspect', observation.sinceEpochMillis);
-    const tracked: Tracked = { finding, keys: observation.keys, firstEpoch: epoch, hits: 0, misses: 0 };
+    const { keys, window } = observation;
+    const tracked: Tracked = { finding, keys, window, firstEpoch: epoch, hits: 0, misses: 0 };
     this.#tracked.push(tracked);
     return tracked;
   }
@@ -116,6 +130,7 @@ function hit(tracked: Tracked, observation: Observation, epoch: number): boolean
   const confirmed = tracked.hits >= HITS_TO_CONFIRM && epoch - tracked.firstEpoch >= CONFIRM_EPOCHS;
   const level = confirmed || before.level === 'leak' ? 'leak' : 'suspect';
   tracked.keys = observation.keys;
+  tracked.window = observation.window;
   tracked.finding = toFinding(observation, level, anew ? observation.sinceEpochMillis : before.sinceEpochMillis);
   return level === 'leak' && before.level !== 'leak';
 }

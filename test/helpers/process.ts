@@ -158,7 +158,7 @@ export function exchange(port: number, [method, target, ...headers]: readonly st
 }
 
 /** What the outside sees of a service, from its first request to its end. */
-export interface Seen<T> {
+interface Seen<T> {
   readonly result: T;
   readonly ended: Ended;
 }

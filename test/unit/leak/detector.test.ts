@@ -99,6 +99,13 @@ describe('a leak of 2 MiB a second', () => {
     expect(process.detector.verdict().level).toBe('gone');
   });
 
+  test('is not gone while it goes on, more slowly than what would be found', async () => {
+    const process = await new Process().play(18, leak, 1);
+    await process.play(40, (heap) => heap.allocate(LEAK), 1);
+    expect(process.told).toEqual(['leak remember @15']);
+    expect(process.detector.verdict().level).toBe('leak');
+  });
+
   test('that stops before the window is full is never mentioned', async () => {
     const process = await new Process().play(8, leak, 1);
     await process.play(20, quiet, 1);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Findings, type Observation } from '../../../src/leak/findings.ts';
+import { Findings, type Observation, type StillGrows } from '../../../src/leak/findings.ts';
 
 function seen(name: string, rest: Partial<Observation> = {}): Observation {
   const site = { function: name, file: '/app/main.js', line: 1 };
@@ -9,6 +9,7 @@ function seen(name: string, rest: Partial<Observation> = {}): Observation {
     stack: [site],
     grownBytes: 8e6,
     heapRises: true,
+    window: 0,
     bytesPerHour: 1e9,
     sinceEpochMillis: 5,
     secondsToHeapLimit: 60,
@@ -17,9 +18,14 @@ function seen(name: string, rest: Partial<Observation> = {}): Observation {
 }
 
 /** Evaluations, one per epoch unless it says when; answers the levels told. */
-function play(findings: Findings, evaluations: Observation[][], epochs = evaluations.map((_, i) => i)): string[] {
+function play(
+  findings: Findings,
+  evaluations: Observation[][],
+  epochs = evaluations.map((_, i) => i),
+  stillGrows: StillGrows = () => false,
+): string[] {
   return evaluations.flatMap((observations, i) =>
-    findings.update(observations, epochs[i]!).map(({ level, site }) => `${site.function} ${level} @${epochs[i]}`),
+    findings.update(observations, epochs[i]!, stillGrows).map(({ level, site }) => `${site.function} ${level} @${epochs[i]}`),
   );
 }
 
@@ -63,6 +69,17 @@ test('a leak is gone, told once, after two evaluations without it, and has to be
     [seen('a')],
   ]);
   expect(told).toEqual(['a leak @6', 'a gone @8', 'a leak @13']);
+});
+
+test('a leak is not gone while it still grows over its window, a suspect is forgotten all the same', () => {
+  const asked: unknown[] = [];
+  const growing: StillGrows = (keys, window) => asked.push([keys, window]) > 0;
+  const findings = new Findings();
+  expect(play(findings, [[seen('a')], [seen('a', { window: 2 })], [], [], [], []], [0, 3, 4, 5, 6, 7], growing)).toEqual(['a leak @3']);
+  expect(asked[0]).toEqual([['a', 'a'], 2]);
+  expect(play(findings, [[], []])).toEqual(['a gone @1']);
+  expect(play(findings, [[seen('b')], [], []], [8, 9, 10], growing)).toEqual([]);
+  expect(findings.verdict().findings.map(({ site }) => site.function)).toEqual(['a']);
 });
 
 test('a gone leak has no time to the limit and keeps when it began', () => {
