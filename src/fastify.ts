@@ -36,7 +36,8 @@ const PREFIX_DEFAULT = '/sonde';
  * that the application's server listens on.
  */
 export function sonde(instance: Instance, options: SondeFastifyOptions, done: (error?: Error) => void): void {
-  const { endpoints } = startRuntime();
+  const { endpoints, observeFastify } = startRuntime();
+  observeFastify(rootOf(instance));
   // Fastify has put a prefix of the caller's before every route already.
   const own = options.prefix === undefined ? PREFIX_DEFAULT : '';
   const prefix = instance.prefix + own;
@@ -54,4 +55,11 @@ export function sonde(instance: Instance, options: SondeFastifyOptions, done: (e
     instance.route({ method: ['GET', 'HEAD'], url, logLevel: 'silent', handler });
   }
   done();
+}
+
+/** The application's own instance: a plugin gets one that inherits from it. */
+function rootOf(instance: object): object {
+  let root = instance;
+  for (let above = Object.getPrototypeOf(root) as object; above !== Object.prototype; above = Object.getPrototypeOf(root) as object) root = above;
+  return root;
 }

@@ -14,7 +14,7 @@ import { resource, type ProcessResource } from './core/resource.ts';
 import { VERSION } from './core/version.ts';
 import { OtlpMetricsExporter, OtlpTraceExporter } from './export/otlp.ts';
 import { instrumentExpress } from './instrument/express.ts';
-import { instrumentFastify } from './instrument/fastify.ts';
+import { fastifyObserver, instrumentFastify } from './instrument/fastify.ts';
 import { instrumentHttpClient } from './instrument/http-client.ts';
 import { describeClient, describeServer } from './instrument/http-semconv.ts';
 import { instrumentHttpServer } from './instrument/http-server.ts';
@@ -104,6 +104,8 @@ export class SondeRuntime implements Sonde {
   readonly leaks: LeakDetector | undefined;
   readonly metrics: Registry;
   readonly traces: TraceRing;
+  /** Observes a Fastify instance that was made before Sonde started. */
+  readonly observeFastify: (fastify: unknown) => void;
   readonly #config: Config;
   readonly #diag: Diag;
   readonly #guard: Guard;
@@ -152,6 +154,7 @@ export class SondeRuntime implements Sonde {
       knownMethods,
       seriesLimit,
     });
+    this.observeFastify = fastifyObserver(this.#requests, guard);
     this.#runtime = new RuntimeMetrics(guard);
     this.#process = new ProcessMetrics({ guard, clock });
     this.#otelMetrics = new OtelMetricsBridge(guard, () => require('./otel-metrics-sdk.js') as MetricsSdk);
@@ -185,7 +188,7 @@ export class SondeRuntime implements Sonde {
       instrumentHttpServer(this.#requests, guard),
       instrumentHttpClient(this.#clients, guard),
       instrumentUndici(this.#clients, guard),
-      instrumentFastify(this.#requests, guard),
+      instrumentFastify(this.observeFastify),
       observeListening(() => this.serve(), guard),
       registerApi(
         {
@@ -320,6 +323,7 @@ export class SondeRuntime implements Sonde {
 
   #leakDetector(engine: ProfileEngine): LeakDetector {
     const detector = new LeakDetector({
+      ownership: { ownDirectory: __dirname },
       settings: this.#config.leakSettings,
       collectGarbage: () => engine.collectGarbage(),
       guard: this.#guard,

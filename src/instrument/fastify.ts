@@ -1,12 +1,13 @@
-// Fastify 4 and 5: the route template of a request and the errors of its handlers. Fastify publishes each new instance
-// on a channel; two hooks are added there, before any of the application's, so that a request that is answered in
-// the application's own first hook has its route too.
+// Fastify 4 and 5: the route template of a request and the errors of its handlers, by two hooks on each instance. Fastify
+// publishes new instances on a channel, so the hooks stand before any of the application's, and a request that is
+// answered in the application's own first hook has its route too.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ServerResponse } from 'node:http';
 import type { Guard } from '../core/guard.ts';
 import type { ServerRequests } from '../request.ts';
 
 const INITIALIZATION = 'fastify.initialization';
+const OBSERVED: unique symbol = Symbol('sonde.observed');
 
 interface FastifyRequest {
   readonly routeOptions?: { readonly url?: string | undefined };
@@ -17,28 +18,42 @@ interface FastifyReply {
 }
 
 interface FastifyInstance {
-  addHook(name: 'onRequest', hook: (request: FastifyRequest, reply: FastifyReply, done: () => void) => void): unknown;
+  addHook(name: 'onRequest', hook: (request: FastifyRequest, reply: FastifyReply) => unknown): unknown;
   addHook(name: 'onError', hook: (request: FastifyRequest, reply: FastifyReply, error: unknown, done: () => void) => void): unknown;
+  [OBSERVED]?: true;
 }
 
-/** Observes every Fastify instance made from now on; returns how to stop observing new ones. */
-export function instrumentFastify(requests: ServerRequests, guard: Guard): () => void {
+/**
+ * What a hook returns so that Fastify goes on at once, yet not from inside the hook: `then(resolve)` is resolve called
+ * by a function of V8's, which leaves no frame. With a callback our frame would be in the stack of every handler.
+ */
+const GO_ON = { then: Function.prototype.call.bind(Function.prototype.call) as (resolve: () => void) => void };
+
+/** Makes a function that observes an instance, once, from its next request on. */
+export function fastifyObserver(requests: ServerRequests, guard: Guard): (fastify: unknown) => void {
   const matched = guard.wrap('fastify', (request: FastifyRequest, reply: FastifyReply) => {
     // Undefined for what no route matched.
     requests.named(reply.raw, request.routeOptions?.url ?? '');
   });
   const failed = guard.wrap('fastify', (reply: FastifyReply, error: unknown) => requests.failed(reply.raw, error));
-  const onInstance = guard.wrap('fastify', (message: unknown) => {
-    const { fastify } = message as { fastify: FastifyInstance };
-    fastify.addHook('onRequest', (request, reply, done) => {
+  return guard.wrap('fastify', (instance: unknown) => {
+    const fastify = instance as FastifyInstance;
+    if (fastify[OBSERVED] === true) return;
+    fastify[OBSERVED] = true;
+    fastify.addHook('onRequest', (request, reply) => {
       matched(request, reply);
-      done();
+      return GO_ON;
     });
     fastify.addHook('onError', (_request, reply, error, done) => {
       failed(reply, error);
       done();
     });
   });
+}
+
+/** Observes every instance made from now on; returns how to stop. */
+export function instrumentFastify(observe: (fastify: unknown) => void): () => void {
+  const onInstance = (message: unknown): void => observe((message as { fastify: unknown }).fastify);
   subscribe(INITIALIZATION, onInstance);
   return () => {
     unsubscribe(INITIALIZATION, onInstance);

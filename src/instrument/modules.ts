@@ -22,17 +22,16 @@ export interface LoadedModule {
  */
 export type ModuleHandler = (exports: unknown, loaded: LoadedModule) => unknown;
 
-/** A CommonJS module as its loader sees it. */
+/** A CommonJS module as its loader sees it; `id` is its filename until it turns out to be the main one. */
 interface CommonJsModule {
+  readonly id: string;
   exports: unknown;
-  readonly loaded: boolean;
+  loaded: boolean;
 }
-
-type CompileArguments = [content: string, filename: string, ...unknown[]];
 
 /** What Node's CommonJS loader has and its types do not. */
 interface Loader {
-  readonly prototype: { _compile(this: CommonJsModule, ...args: CompileArguments): unknown };
+  readonly prototype: object;
   readonly _cache: Record<string, CommonJsModule | undefined>;
 }
 
@@ -62,28 +61,28 @@ export class ModuleHooks {
     else handlers.push(handler);
   }
 
-  /** Handles the libraries that are loaded already, and from now on each one when it has run. */
+  /**
+   * Handles the libraries that are loaded already, and from now on each one when it has run. Nothing is wrapped: a
+   * function of ours around `_load` or `_compile` would stand in the stack of every error while modules load. Node's
+   * `Module` sets `loaded` to false on each new module, which an accessor on the prototype sees once a file, and to
+   * true when the file has run, which an accessor on the modules of interest sees before anybody gets the exports
+   * (an import keeps those it finds right then, Node 20 to 26).
+   */
   install(): void {
     if (this.#restore !== undefined) return;
     const { prototype } = loader;
-    const original = prototype._compile;
     let active = true;
-    const compiled = this.#guard.wrap('modules', (module: CommonJsModule, filename: string) => {
-      if (active && this.#isWatchedMain(filename)) this.#handle(module, filename);
+    const created = this.#guard.wrap('modules', (module: CommonJsModule) => {
+      if (active && this.#isWatchedMain(module.id)) this.#watch(module);
     });
-    // Not Module._load: an import keeps the exports it finds when the file has run (a private field of the module,
-    // Node 20 to 26), before _load returns. This also runs once a file and not once a require.
-    const compile = function (this: CommonJsModule, ...args: CompileArguments): unknown {
-      // Outside the guard: a module that cannot be loaded throws into the application as without us.
-      const result = original.apply(this, args);
-      compiled(this, args[1]);
-      return result;
+    const set = function (this: CommonJsModule, value: boolean): void {
+      setLoaded(this, value);
+      created(this);
     };
-    prototype._compile = compile;
+    Object.defineProperty(prototype, 'loaded', { configurable: true, enumerable: false, get: () => undefined, set });
     this.#restore = () => {
       active = false;
-      // Somebody who wrapped the loader after us holds our function: taking theirs away would be harm.
-      if (prototype._compile === compile) prototype._compile = original;
+      if (Object.getOwnPropertyDescriptor(prototype, 'loaded')?.set === set) delete (prototype as { loaded?: unknown }).loaded;
     };
     this.#guard.run('modules', () => this.#handleLoaded());
   }
@@ -104,8 +103,26 @@ export class ModuleHooks {
   #isWatchedMain(filename: string): boolean {
     const found = packageOf(filename);
     if (found === undefined || !this.#handlers.has(found.name)) return false;
-    if (!this.#mains.has(found.root)) this.#mains.set(found.root, mainFile(found));
+    if (!this.#mains.has(found.root)) {
+      // Finding it makes a module, by which we come here again.
+      this.#mains.set(found.root, undefined);
+      this.#mains.set(found.root, mainFile(found));
+    }
     return filename === this.#mains.get(found.root);
+  }
+
+  #watch(module: CommonJsModule): void {
+    const filename = module.id;
+    const run = this.#guard.wrap('modules', () => this.#handle(module, filename));
+    Object.defineProperty(module, 'loaded', {
+      configurable: true,
+      enumerable: true,
+      get: () => false,
+      set: (value: boolean) => {
+        setLoaded(module, value);
+        if (value) run();
+      },
+    });
   }
 
   #handle(module: CommonJsModule, filename: string): void {
@@ -119,4 +136,9 @@ export class ModuleHooks {
       if (replacement !== undefined) module.exports = replacement;
     }
   }
+}
+
+/** The property that Node's own assignment would have made. */
+function setLoaded(module: CommonJsModule, value: boolean): void {
+  Object.defineProperty(module, 'loaded', { value, configurable: true, enumerable: true, writable: true });
 }

@@ -29,9 +29,6 @@ export interface LeakSettings {
  */
 export const LEAK_SETTINGS: LeakSettings = { warmUpSeconds: 60, windowSeconds: 600, minGrowthBytes: 32 * 1024 * 1024 };
 
-/** For demonstrations and tests: a leak of 2 MB/s is named after some 20 s. Caches that fill for 10 s are named too. */
-export const FAST_LEAK_SETTINGS: LeakSettings = { warmUpSeconds: 4, windowSeconds: 8, minGrowthBytes: 6 * 1024 * 1024 };
-
 export interface LeakDetectorOptions {
   readonly guard: Guard;
   readonly clock: Clock;

@@ -4,7 +4,7 @@ import type { Site } from './call-tree.ts';
 import type { Growth } from './sites.ts';
 
 /** `watching` nothing found, `suspect` seen once, `leak` confirmed, `gone` a leak that has stopped growing. */
-export type LeakLevel = 'watching' | 'suspect' | 'leak' | 'gone';
+type LeakLevel = 'watching' | 'suspect' | 'leak' | 'gone';
 
 export interface LeakFinding {
   readonly kind: 'heap';

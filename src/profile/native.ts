@@ -15,7 +15,7 @@ export interface NativeTimeProfiler {
   context: object;
 }
 
-export interface NativeTimeOptions {
+interface NativeTimeOptions {
   intervalMicros: number;
   /** Twice this is how long samples keep their contexts; a window must be shorter. */
   durationMillis: number;

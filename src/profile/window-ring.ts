@@ -7,7 +7,7 @@ import { sizeBytes } from './profile.ts';
 export const RING_SECONDS = 900;
 
 /** 8 MiB: fifteen minutes of a usual service take 1 to 5, and the widest trees (64 KiB a window) still get twenty. */
-export const RING_BYTES: number = 8 * 1024 * 1024;
+const RING_BYTES: number = 8 * 1024 * 1024;
 
 export class WindowRing {
   readonly #maxAgeMillis: number;

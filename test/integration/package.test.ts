@@ -82,8 +82,8 @@ describe.each(MAJORS)('on Node %i', (major) => {
     ['sonde/express', 'packaged-express.cjs', ['--require', 'sonde/register'], '/items/:id'],
     ['sonde/express', 'packaged-express.cjs', [], '/items/:id'],
     ['sonde/fastify', 'packaged-fastify.mjs', ['--import', 'sonde/register'], '/items/:id'],
-    // An instance that was there before Sonde: its requests are seen, its routes are not.
-    ['sonde/fastify', 'packaged-fastify.mjs', [], ''],
+    // An instance that was there before Sonde.
+    ['sonde/fastify', 'packaged-fastify.mjs', [], '/items/:id'],
   ])('%s mounts the endpoints in %s %j', async (_entry, app, flags, route) => {
     const service = await start(app, ...flags);
     expect(await service.get('/items/7')).toMatch(/\{"id":"7"\}/);

@@ -3,14 +3,14 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { activeSpan } from '../../../src/core/context.ts';
-import { instrumentFastify } from '../../../src/instrument/fastify.ts';
+import { fastifyObserver, instrumentFastify } from '../../../src/instrument/fastify.ts';
 import { instrumentHttpServer } from '../../../src/instrument/http-server.ts';
 import type { Span } from '../../../src/trace/span.ts';
 import { Harness, RawConnection, request } from '../../helpers/harness.ts';
 
 const harness = new Harness();
 const stopServer = instrumentHttpServer(harness.requests, harness.guard);
-const stopFastify = instrumentFastify(harness.requests, harness.guard);
+const stopFastify = instrumentFastify(fastifyObserver(harness.requests, harness.guard));
 const open: FastifyInstance[] = [];
 
 beforeEach(() => {
@@ -213,7 +213,7 @@ describe('the application is left as it is:', () => {
 
   it('an instance made after the end of the instrumentation has no hooks of ours', async () => {
     const other = new Harness();
-    const stop = instrumentFastify(other.requests, other.guard);
+    const stop = instrumentFastify(fastifyObserver(other.requests, other.guard));
     stop();
     const get = await serve((app) => app.get('/x/:id', ok));
     await get('/x/1');
