@@ -60,6 +60,7 @@ export function sonde(instance: Instance, options: SondeFastifyOptions, done: (e
 /** The application's own instance: a plugin gets one that inherits from it. */
 function rootOf(instance: object): object {
   let root = instance;
-  for (let above = Object.getPrototypeOf(root) as object; above !== Object.prototype; above = Object.getPrototypeOf(root) as object) root = above;
+  for (let above = Object.getPrototypeOf(root) as object; above !== Object.prototype; above = Object.getPrototypeOf(root) as object)
+    root = above;
   return root;
 }

@@ -220,3 +220,34 @@ describe('the application is left as it is:', () => {
     expect(other.served()).toEqual([]);
   });
 });
+
+describe('the stack inside a handler', () => {
+  /** Function names on the stack, from the handler outwards. */
+  async function stackOf(configure: (app: FastifyInstance) => unknown): Promise<string> {
+    const app = Fastify();
+    open.push(app);
+    await configure(app);
+    app.get('/stack', async (_request, reply) => {
+      const { stackTraceLimit } = Error;
+      Error.stackTraceLimit = 50;
+      const { stack } = new Error('here');
+      Error.stackTraceLimit = stackTraceLimit;
+      return reply.send(stack);
+    });
+    const url = await app.listen({ port: 0, host: '127.0.0.1' });
+    const { body } = await request(`${url}/stack`);
+    await harness.take(1);
+    return body;
+  }
+
+  it('has no frame of the hooks', async () => {
+    const stack = await stackOf(() => {});
+    expect(stack).toContain('routeHandler');
+    expect(stack).not.toContain('src/instrument');
+  });
+
+  it('has none either behind hooks of the application', async () => {
+    const stack = await stackOf((app) => app.addHook('onRequest', (_request, _reply, done) => done()));
+    expect(stack).not.toContain('src/instrument');
+  });
+});
