@@ -143,16 +143,12 @@ export class ServerRequests {
     const span = (res as RecordedResponse)[RECORD];
     if (span === undefined) return;
     span.route = route.length > ROUTE_LENGTH_MAX ? route.slice(0, ROUTE_LENGTH_MAX) : route;
-    span.routePassed = false;
   }
 
-  /**
-   * Notes that the named route passed the request on. It keeps the name, because what answers may be the middleware
-   * that writes what the route found, unless nothing does: a 404 after it is a path that nothing serves.
-   */
-  passed(res: ServerResponse): void {
+  /** Takes the route's name back: all routes have passed the request on, and nothing serves it. */
+  unrouted(res: ServerResponse): void {
     const span = (res as RecordedResponse)[RECORD];
-    if (span !== undefined) span.routePassed = true;
+    if (span !== undefined) span.route = '';
   }
 
   /** Notes an error of the application's on this response's span, once however often it is reported. The status decides whether the request failed. */
@@ -193,7 +189,6 @@ export class ServerRequests {
       // An error that the application answered with less than 500 is no failure of the request.
       span.errorType = '';
     }
-    if (status === 404 && span.routePassed) span.route = '';
     const seconds = (now - span.startMonotonicMillis) / 1000;
     const cell = this.#cell(span, req, status);
     if ((span.traceFlags & SAMPLED) !== 0) cell.observeTraced(seconds, span, span.startEpochMillis + seconds * 1000);

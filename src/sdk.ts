@@ -13,7 +13,7 @@ import { Guard } from './core/guard.ts';
 import { resource, type ProcessResource } from './core/resource.ts';
 import { VERSION } from './core/version.ts';
 import { OtlpMetricsExporter, OtlpTraceExporter } from './export/otlp.ts';
-import { instrumentExpress } from './instrument/express.ts';
+import { ExpressInstrumentation } from './instrument/express.ts';
 import { fastifyObserver, instrumentFastify } from './instrument/fastify.ts';
 import { instrumentHttpClient } from './instrument/http-client.ts';
 import { describeClient, describeServer } from './instrument/http-semconv.ts';
@@ -174,10 +174,9 @@ export class SondeRuntime implements Sonde {
     const { guard } = { guard: this.#guard };
     const { logs, metrics, traces, otlpTraces, otlpMetrics, batch } = this.#config;
     const modules = new ModuleHooks(guard, this.#diag);
-    const onExpress = (exports: unknown): void => instrumentExpress(exports, this.#requests, guard);
-    // Express 5 routes by the router package, Express 4 by its own.
-    modules.onLoad('router', onExpress);
-    modules.onLoad('express', (exports, { version }) => (version?.startsWith('4.') === true ? onExpress(exports) : undefined));
+    const express = new ExpressInstrumentation(this.#requests, guard);
+    modules.onLoad('express', (exports) => express.express(exports));
+    modules.onLoad('finalhandler', (exports) => express.finalhandler(exports));
     for (const name of ['prom-client', '@prometheus-io/client']) {
       modules.onLoad(name, (exports) => this.#promClient.add(exports as PromClientExports));
     }

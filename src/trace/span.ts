@@ -81,8 +81,6 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
   statusMessage: string | undefined = undefined;
   /** Template of the route that served this request; empty until a router names it. */
   route = '';
-  /** The route has passed the request on, and whatever answers it has no name of its own. */
-  routePassed = false;
   /** Request target (server) or URL (client) as it was at the start: Express rewrites `req.url` while it routes. */
   target = '';
   /** Request method as it was at the start. */

@@ -3,17 +3,19 @@
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { instrumentExpress } from '../../../src/instrument/express.ts';
+import { StderrDiag } from '../../../src/core/diag.ts';
+import { ExpressInstrumentation } from '../../../src/instrument/express.ts';
 import { instrumentHttpServer } from '../../../src/instrument/http-server.ts';
+import { ModuleHooks } from '../../../src/instrument/modules.ts';
 import type { Span } from '../../../src/trace/span.ts';
 import { Harness, RawConnection, request, Servers } from '../../helpers/harness.ts';
 
 const require = createRequire(import.meta.url);
-const requireFromExpress = createRequire(require.resolve('express'));
 
 // What the tests use of either version of Express, which brings no types of its own.
 type Request = http.IncomingMessage;
 type Response = http.ServerResponse & { status(code: number): Response };
+type Routed = Request & { baseUrl?: string; route?: unknown };
 type NextFunction = (error?: unknown) => void;
 type Handler = (req: Request, res: Response, next: NextFunction) => unknown;
 type ErrorHandler = (error: unknown, req: Request, res: Response, next: NextFunction) => unknown;
@@ -39,13 +41,21 @@ const harness = new Harness();
 const servers = new Servers();
 const stop = instrumentHttpServer(harness.requests, harness.guard);
 
+/** Copies that nobody observes, to compare with. */
+const bare = { 4: require('express4') as ExpressModule, 5: require('express') as ExpressModule };
+for (const filename of Object.keys(require.cache)) delete require.cache[filename];
+
+const instrumentation = new ExpressInstrumentation(harness.requests, harness.guard);
+const modules = new ModuleHooks(harness.guard, new StderrDiag('warn', (line) => harness.lines.push(line)));
+for (const name of ['express', 'express4']) modules.onLoad(name, (exports) => instrumentation.express(exports));
+modules.onLoad('finalhandler', (exports) => instrumentation.finalhandler(exports));
+modules.install();
 const express4 = require('express4') as ExpressModule;
 const express5 = require('express') as ExpressModule;
-instrumentExpress(express4, harness.requests, harness.guard);
-instrumentExpress(requireFromExpress('router'), harness.requests, harness.guard);
 
 afterAll(async () => {
   await servers.close();
+  modules.uninstall();
   stop();
 });
 
@@ -66,6 +76,13 @@ function exceptions(span: Span): unknown[] {
 function quiet(app: Express): Express {
   app.set('env', 'test');
   return app;
+}
+
+/** The outermost router of an application that has been used. */
+function routerOf(app: Express): { readonly stack: { handle: unknown }[] } {
+  type Routed = { readonly stack: { handle: unknown }[] };
+  const { _router: router4 } = app as unknown as { readonly _router?: Routed };
+  return router4 ?? (app as unknown as { readonly router: Routed }).router;
 }
 
 const ok = (_req: Request, res: Response): void => void res.end('ok');
@@ -407,17 +424,114 @@ describe.each([
         '/users/:user',
       ],
       [
-        'the route that found what middleware after it writes',
-        (app) => {
-          app.get('/users/:id', pass);
-          app.use(ok);
-        },
+        'the route that answers and passes on as well',
+        (app) =>
+          app.get('/users/:id', (_req, res, next) => {
+            res.end('ok');
+            next();
+          }),
         '/users/1',
         '/users/:id',
+      ],
+      [
+        'a router of which a library has put another function into its layer',
+        (app) => {
+          const inner = router((r) => r.get('/users/:id', ok));
+          app.use('/:tenant', inner);
+          const { stack } = routerOf(app);
+          const layer = stack.at(-1)!;
+          layer.handle = Object.assign((req: Request, res: Response, next: NextFunction) => inner(req, res, next), inner);
+        },
+        '/acme/users/1',
+        '/:tenant/users/:id',
+      ],
+      [
+        'a router that middleware at a parameter chooses',
+        (app) => {
+          const inner = router((r) => r.get('/users/:id', ok));
+          app.use('/api', pass);
+          app.use('/:kind', pass);
+          app.use('/api/:tenant', (req: Request, res: Response, next: NextFunction) => inner(req, res, next));
+        },
+        '/api/acme/users/1',
+        '/api/:tenant/users/:id',
+      ],
+      [
+        'an application mounted a second time',
+        (app) => {
+          const sub = express();
+          sub.get('/x/:id', ok);
+          app.use('/one', sub);
+          app.use('/two/:id', sub);
+        },
+        '/two/5/x/1',
+        '/two/:id/x/:id',
+      ],
+      [
+        'an application in an application in a router',
+        (app) => {
+          const inner = express();
+          inner.use(
+            '/v1',
+            router((r) => r.get('/x/:id', ok)),
+          );
+          const outer = express();
+          outer.use('/:inner', inner);
+          app.use(
+            '/api',
+            router((r) => r.use('/:outer', outer)),
+          );
+        },
+        '/api/a/b/v1/x/1',
+        '/api/:outer/:inner/v1/x/:id',
+      ],
+      [
+        'an application of the other Express',
+        (app) => {
+          const sub = (version === 4 ? express5 : express4)();
+          sub.use('/:a', (version === 4 ? express5 : express4).Router().get('/x/:id', ok));
+          app.use('/sub/:tenant', sub);
+        },
+        '/sub/acme/1/x/1',
+        '/sub/:tenant/:a/x/:id',
+      ],
+      [
+        'a router mounted at a path that may be left out',
+        (app) =>
+          app.use(
+            version === 4 ? '/:lang?' : '{/:lang}',
+            router((r) => r.get('/x', ok)),
+          ),
+        '/de/x',
+        version === 4 ? '/:lang?/x' : '{/:lang}/x',
       ],
     ])('%s', async (_what, configure, path, route) => {
       const get = await serve(configure);
       expect(await get(path)).toMatchObject({ route, status: 200 });
+    });
+
+    it('more tenants than are remembered', async () => {
+      const get = await serve((app) =>
+        app.use(
+          '/:tenant',
+          router((r) => r.get('/x', ok)),
+        ),
+      );
+      const routes = new Set<unknown>();
+      for (let i = 0; i < 150; i += 1) routes.add((await get(`/${i % 120}/x`)).route);
+      expect([...routes]).toEqual(['/:tenant/x']);
+    });
+
+    it('a router that is mounted elsewhere after its first request', async () => {
+      const app = quiet(express());
+      const inner = router((r) => r.get('/x', ok));
+      app.use('/one', inner);
+      const url = await servers.listen(http.createServer(app));
+      await request(`${url}/one/x`);
+      app.use('/:two', inner);
+      await request(`${url}/2/x`);
+      const spans = await harness.take(2);
+      expect(spans.map((span) => span.attributes['http.route'])).toEqual(['/one/x', '/:two/x']);
     });
 
     it('a request for HEAD and OPTIONS', async () => {
@@ -441,6 +555,15 @@ describe.each([
       const spans = await harness.take(4);
       expect(spans.map((span) => span.attributes['http.route'])).toEqual(Array(4).fill('/api/:id/x'));
     });
+  });
+
+  it("keeps the name of a route that passes to the application's own 404", async () => {
+    const get = await serve((app) => {
+      app.get('/users/:id', pass);
+      app.use((_req: Request, res: Response) => void res.status(404).end());
+    });
+    expect(await get('/users/1')).toMatchObject({ route: '/users/:id', status: 404 });
+    expect(await get('/nope')).toMatchObject({ route: undefined, status: 404 });
   });
 
   describe('names no route for', () => {
@@ -570,6 +693,64 @@ describe.each([
     expect(span!.attributes).toMatchObject({ 'http.route': '/slow/:id', 'error.type': 'aborted' });
   });
 
+  describe('is not on the stack of', () => {
+    type Trace = () => void;
+    const child = (copy: ExpressModule, path: string, handler: Handler): Router => copy.Router().get(path, handler);
+
+    it.each<[what: string, configure: (app: Express, copy: ExpressModule, trace: Trace) => void, path: string]>([
+      ['a handler', (app, _copy, trace) => app.get('/x/:id', trace), '/x/1'],
+      ['the second handler of a route', (app, _copy, trace) => app.get('/x/:id', pass, trace), '/x/1'],
+      ['a middleware', (app, _copy, trace) => app.use(pass, trace), '/x/1'],
+      ['a middleware at a path', (app, _copy, trace) => app.use('/:a', pass).use('/x', trace), '/x/1'],
+      [
+        'a handler below three routers',
+        (app, copy, trace) => app.use('/a', copy.Router().use('/b', copy.Router().use('/c', copy.Router().get('/x/:id', trace)))),
+        '/a/b/c/x/1',
+      ],
+      [
+        'a handler below mounts with parameters',
+        (app, copy, trace) => app.use('/:a', copy.Router().use(/\/b+/, child(copy, '/x', trace))),
+        '/1/bb/x',
+      ],
+      ['a handler of a mounted application', (app, copy, trace) => app.use('/:a', copy().get('/x', trace)), '/1/x'],
+      ['a parameter callback', (app, _copy, trace) => app.param('id', trace).get('/x/:id', ok), '/x/1'],
+      [
+        'a handler after a parameter callback',
+        (app, _copy, trace) => app.param('id', (_q, _s, next) => next()).get('/x/:id', trace),
+        '/x/1',
+      ],
+      ['a handler that is asynchronous', (app, _copy, trace) => app.get('/x/:id', async () => trace()), '/x/1'],
+      [
+        'a handler that has waited',
+        (app, _copy, trace) =>
+          app.get('/x/:id', async () => {
+            null;
+            trace();
+          }),
+        '/x/1',
+      ],
+      ['a handler after another route has passed', (app, _copy, trace) => app.get('/x/:id', pass).get('/x/:other', trace), '/x/1'],
+    ])('%s', async (_what, configure, path) => {
+      const limit = Error.stackTraceLimit;
+      Error.stackTraceLimit = 100;
+      const stacks: string[] = [];
+      for (const copy of [bare[version as 4 | 5], express]) {
+        const app = quiet(copy());
+        const traced = new Promise<string>((resolve) => configure(app, copy, () => resolve(new Error('here').stack!)));
+        const url = await servers.listen(http.createServer(app));
+        const asked = request(url + path).catch(() => undefined);
+        stacks.push(await traced);
+        await servers.close();
+        await asked;
+      }
+      Error.stackTraceLimit = limit;
+      await harness.take(2);
+      expect(stacks[0]).toMatch(/^Error: here\n {4}at /);
+      expect(stacks[1]).toBe(stacks[0]);
+      expect(stacks[1]).not.toContain('/src/');
+    });
+  });
+
   describe('leaves the application as it is:', () => {
     it('a mounted router is still what its layer holds', () => {
       const app = express();
@@ -578,9 +759,7 @@ describe.each([
       app.use('/:tenant', router);
       app.use('/lit', router);
       app.use('/:a', handler);
-      const { stack } = (app as unknown as { router?: { stack: { handle: unknown }[] } })[
-        version === 4 ? ('_router' as 'router') : 'router'
-      ]!;
+      const { stack } = routerOf(app);
       const own = stack.slice(-3).map(({ handle }) => handle);
       expect(own).toEqual([router, router, handler]);
       expect((own[0] as { stack: unknown[] }).stack).toHaveLength(1);
@@ -589,9 +768,43 @@ describe.each([
     it('layers have no property that can be listed besides their own', () => {
       const app = express();
       app.use('/:tenant', express.Router());
-      const { stack } = (app as unknown as { router?: { stack: object[] } })[version === 4 ? ('_router' as 'router') : 'router']!;
+      const { stack } = routerOf(app);
       const plain = Object.keys(Reflect.construct(stack.at(-1)!.constructor, ['/x', {}, ok]) as object);
       expect(Object.keys(stack.at(-1)!).filter((key) => key !== 'route')).toEqual(plain.filter((key) => key !== 'route'));
+    });
+
+    it('a request has the route that Express has assigned, and may be given another', async () => {
+      const seen: unknown[] = [];
+      const get = await serve((app) => {
+        app.use((req: Routed, _res: Response, next: NextFunction) => {
+          seen.push(req.route, req.baseUrl);
+          next();
+        });
+        app.get('/users/:id', (req: Routed, res) => {
+          seen.push((req.route as { path: string }).path, Object.assign({}, req).baseUrl, 'route' in req);
+          req.route = 'mine';
+          seen.push(req.route);
+          res.end();
+        });
+      });
+      expect(await get('/users/1')).toMatchObject({ route: '/users/:id' });
+      expect(seen).toEqual([undefined, '', '/users/:id', '', true, 'mine']);
+    });
+
+    it('a request on which the application has defined a route of its own keeps it', async () => {
+      let seen: unknown;
+      const get = await serve((app) => {
+        app.use((req: Routed, _res: Response, next: NextFunction) => {
+          Object.defineProperty(req, 'route', { value: 'mine', writable: false });
+          next();
+        });
+        app.use((req: Routed, res: Response) => {
+          seen = req.route;
+          res.end();
+        });
+      });
+      await get('/users/1');
+      expect(seen).toBe('mine');
     });
 
     it('param callbacks get all of their arguments', async () => {
@@ -639,6 +852,6 @@ describe('Express 5', () => {
 
 describe('an Express that is not one', () => {
   it('is refused with a sentence', () => {
-    expect(() => instrumentExpress({}, harness.requests, harness.guard)).toThrow(/routes are not named/);
+    expect(() => instrumentation.express({})).toThrow(/routes are not named/);
   });
 });
