@@ -27,6 +27,7 @@ interface FastifyInstance {
  * What a hook returns so that Fastify goes on at once, yet not from inside the hook: `then(resolve)` is resolve called
  * by a function of V8's, which leaves no frame. With a callback our frame would be in the stack of every handler.
  */
+// oxlint-disable-next-line unicorn/no-thenable -- being one is its purpose
 const GO_ON = { then: Function.prototype.call.bind(Function.prototype.call) as (resolve: () => void) => void };
 
 /** Makes a function that observes an instance, once, from its next request on. */

@@ -724,7 +724,7 @@ describe.each([
         'a handler that has waited',
         (app, _copy, trace) =>
           app.get('/x/:id', async () => {
-            null;
+            await Promise.resolve();
             trace();
           }),
         '/x/1',
