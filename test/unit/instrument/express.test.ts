@@ -828,6 +828,40 @@ describe.each([
       expect(() => express.Router().param('id', undefined as never)).toThrow();
     });
 
+    it('a library that puts a method of its own on all layers, or on one, is called', async () => {
+      const name = version === 4 ? 'handle_error' : 'handleError';
+      type Layers = Record<string, (this: unknown, ...args: unknown[]) => unknown>;
+      const calls: string[] = [];
+      const app = quiet(express()).use((_error: unknown, _req: Request, res: Response, _next: NextFunction) => void res.end());
+      const layer = routerOf(app).stack.at(-1) as unknown as Layers;
+      const layers = Object.getPrototypeOf(layer) as Layers;
+      const { [name]: untouched = () => {} } = layers;
+      for (const [owner, what] of [
+        [layers, 'all'],
+        [layer, 'one'],
+      ] as const) {
+        const original = owner[name]!;
+        owner[name] = function (...args) {
+          calls.push(what);
+          return original.apply(this, args);
+        };
+      }
+      const other = routerOf(quiet(express()).use(ok)).stack.at(-1) as unknown as Layers;
+      layer[name]!(new Error('it broke'), {}, new http.ServerResponse(new http.IncomingMessage(null as never)), ok);
+      layers[name] = untouched;
+      expect(calls).toEqual(['one', 'all']);
+      expect(Object.keys(layer)).toContain(name);
+      expect(Object.keys(other)).not.toContain(name);
+    });
+
+    it('the last resort keeps its name and its number of parameters', () => {
+      const { resolve } = createRequire(require.resolve(version === 4 ? 'express4' : 'express'));
+      const finalhandler = require(resolve('finalhandler')) as (req: object, res: object) => Function;
+      expect([finalhandler.name, finalhandler.length]).toEqual(['finalhandler', 3]);
+      const done = finalhandler({}, {});
+      expect([done.name, done.length]).toEqual(['', 1]);
+    });
+
     it('methods keep their names and their number of parameters', () => {
       const prototype = (version === 4 ? express.Router : Object.getPrototypeOf(express.Router())) as unknown as Record<string, Function>;
       expect([prototype['use']!.name, prototype['use']!.length]).toEqual(['use', 1]);
