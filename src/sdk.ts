@@ -129,8 +129,9 @@ export class SondeRuntime implements Sonde {
   constructor(config: Config, diag: Diag) {
     this.#config = config;
     this.#diag = diag;
-    this.#guard = new Guard(diag);
-    const { clock, guard } = { clock: this.#clock, guard: this.#guard };
+    const clock = this.#clock;
+    const guard = new Guard(diag);
+    this.#guard = guard;
     this.#resource = resource({ serviceName: config.serviceName, attributes: config.resourceAttributes, sdkVersion: VERSION });
     this.traces = new TraceRing(clock);
     this.#tracing = new Tracing({
@@ -171,7 +172,7 @@ export class SondeRuntime implements Sonde {
 
   /** Begins to see requests, spans and log lines. Light: this is what the application's start-up pays for. */
   observe(): void {
-    const { guard } = { guard: this.#guard };
+    const guard = this.#guard;
     const { logs, metrics, traces, otlpTraces, otlpMetrics, batch } = this.#config;
     const modules = new ModuleHooks(guard, this.#diag);
     const express = new ExpressInstrumentation(this.#requests, guard);
@@ -205,7 +206,7 @@ export class SondeRuntime implements Sonde {
       this.#tracing.push = (span) => exporter.enqueue(span as ReadableSpan);
     }
     if (metrics && otlpMetrics !== undefined) this.#metricsExporter = this.#createMetricsExporter(otlpMetrics);
-    if (otlpTraces !== undefined || otlpMetrics !== undefined)
+    if (this.#traceExporter !== undefined || this.#metricsExporter !== undefined)
       this.#stops.push(onExit((timeoutMillis) => this.flush(timeoutMillis), guard));
   }
 
