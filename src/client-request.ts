@@ -118,7 +118,7 @@ export class ClientRequests {
     const now = this.#clock.monotonicMillis();
     const seconds = (now - span.startMonotonicMillis) / 1000;
     const cell = this.#cell(record);
-    if ((span.traceFlags & SAMPLED) !== 0) cell.observeTraced(seconds, span, span.startEpochMillis + seconds * 1000);
+    if ((span.traceFlags & SAMPLED) !== 0) cell.observeTraced(seconds, span, now);
     else cell.observe(seconds);
     span.endAt(now);
   }

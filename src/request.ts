@@ -191,7 +191,7 @@ export class ServerRequests {
     }
     const seconds = (now - span.startMonotonicMillis) / 1000;
     const cell = this.#cell(span, req, status);
-    if ((span.traceFlags & SAMPLED) !== 0) cell.observeTraced(seconds, span, span.startEpochMillis + seconds * 1000);
+    if ((span.traceFlags & SAMPLED) !== 0) cell.observeTraced(seconds, span, now);
     else cell.observe(seconds);
     span.endAt(now);
   }

@@ -133,7 +133,7 @@ export class SondeRuntime implements Sonde {
     const guard = new Guard(diag);
     this.#guard = guard;
     this.#resource = resource({ serviceName: config.serviceName, attributes: config.resourceAttributes, sdkVersion: VERSION });
-    this.traces = new TraceRing(clock);
+    this.traces = new TraceRing();
     this.#tracing = new Tracing({
       clock,
       sampler: config.traces ? createSampler(config.sampler, config.samplerRatio) : () => false,
@@ -203,7 +203,10 @@ export class SondeRuntime implements Sonde {
     if (traces && otlpTraces !== undefined) {
       const exporter = new OtlpTraceExporter({ ...otlpTraces, ...batch }, { guard, diag: this.#diag, clock: this.#clock });
       this.#traceExporter = exporter;
-      this.#tracing.push = (span) => exporter.enqueue(span as ReadableSpan);
+      this.#tracing.push = (span) => {
+        span.settle();
+        exporter.enqueue(span as ReadableSpan);
+      };
     }
     if (metrics && otlpMetrics !== undefined) this.#metricsExporter = this.#createMetricsExporter(otlpMetrics);
     if (this.#traceExporter !== undefined || this.#metricsExporter !== undefined)

@@ -35,12 +35,33 @@ export class NumberCell {
   }
 }
 
+/** A span that a duration was measured by. */
+export interface MeasuredSpan extends SpanIds {
+  readonly startEpochMillis: number;
+}
+
+/** The exemplar of each bucket, and when, on the monotonic clock, the next may replace it. */
+class Exemplars {
+  readonly byBucket: (Exemplar | undefined)[];
+  readonly nextMillis: Float64Array;
+
+  constructor(buckets: number) {
+    this.byBucket = Array.from<Exemplar | undefined>({ length: buckets });
+    this.nextMillis = new Float64Array(buckets).fill(-Infinity);
+  }
+
+  replace(bucket: number, seconds: number, { traceId, spanId, startEpochMillis }: MeasuredSpan, endMillis: number): void {
+    this.nextMillis[bucket] = endMillis + EXEMPLAR_INTERVAL_MILLIS;
+    this.byBucket[bucket] = { value: seconds, traceId, spanId, epochMillis: startEpochMillis + seconds * 1000 };
+  }
+}
+
 /** A distribution over fixed bounds, with the last traced measurement of each bucket. */
 export class HistogramCell {
   readonly bounds: readonly number[];
   readonly counts: Float64Array;
   sum = 0;
-  exemplars: (Exemplar | undefined)[] | undefined = undefined;
+  exemplars: Exemplars | undefined = undefined;
 
   constructor(bounds: readonly number[]) {
     this.bounds = bounds;
@@ -54,17 +75,14 @@ export class HistogramCell {
     this.sum += value;
   }
 
-  /** Records a value and offers the span it was measured in as the bucket's exemplar. */
-  observeTraced(value: number, span: SpanIds, epochMillis: number): void {
-    if (!(value >= 0)) return;
-    const bucket = this.#bucket(value);
+  /** Records seconds and offers the span that took them, and has ended at `endMillis` of the monotonic clock, as the bucket's exemplar. */
+  observeTraced(seconds: number, span: MeasuredSpan, endMillis: number): void {
+    if (!(seconds >= 0)) return;
+    const bucket = this.#bucket(seconds);
     this.counts[bucket]! += 1;
-    this.sum += value;
-    const exemplars = (this.exemplars ??= this.#noExemplars());
-    const last = exemplars[bucket];
-    if (last === undefined || epochMillis - last.epochMillis >= EXEMPLAR_INTERVAL_MILLIS) {
-      exemplars[bucket] = { value, traceId: span.traceId, spanId: span.spanId, epochMillis };
-    }
+    this.sum += seconds;
+    const exemplars = (this.exemplars ??= new Exemplars(this.bounds.length + 1));
+    if (endMillis >= exemplars.nextMillis[bucket]!) exemplars.replace(bucket, seconds, span, endMillis);
   }
 
   #bucket(value: number): number {
@@ -72,10 +90,6 @@ export class HistogramCell {
     let i = 0;
     while (i < bounds.length && value > bounds[i]!) i++;
     return i;
-  }
-
-  #noExemplars(): (Exemplar | undefined)[] {
-    return Array.from<Exemplar | undefined>({ length: this.bounds.length + 1 });
   }
 }
 
@@ -151,7 +165,7 @@ export function histogramFamily(series: Series<HistogramCell>): Family {
   const { name, unit, description } = series.options;
   const points: HistogramPoint[] = series
     .entries()
-    .map(({ labels, cell }) => ({ labels, bounds: cell.bounds, counts: cell.counts, sum: cell.sum, exemplars: cell.exemplars }));
+    .map(({ labels, cell }) => ({ labels, bounds: cell.bounds, counts: cell.counts, sum: cell.sum, exemplars: cell.exemplars?.byBucket }));
   return { type: 'histogram', name, unit, description, points };
 }
 

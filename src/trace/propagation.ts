@@ -2,6 +2,7 @@
 // position and character code, without regular expressions; what is malformed is as if it had not been sent.
 import type { Baggage, BaggageEntry, Context, TextMapGetter, TextMapPropagator, TextMapSetter, TraceState } from '@opentelemetry/api';
 import { BAGGAGE_KEY, ROOT, SPAN_KEY, type SpanIds, type StoredSpan } from '../core/context.ts';
+import { hexDigit } from '../core/ids.ts';
 
 /** Longest `tracestate` carried on: W3C Trace Context 3.3.1.5 asks for at least 512 characters. */
 const TRACESTATE_LENGTH_MAX = 512;
@@ -44,7 +45,7 @@ export function parseTraceparent(traceparent: string | undefined, tracestate: st
   return {
     traceId: traceparent.slice(3, 35),
     spanId: traceparent.slice(36, 52),
-    traceFlags: (hexValue(traceparent.charCodeAt(53)) << 4) | hexValue(traceparent.charCodeAt(54)),
+    traceFlags: (hexDigit(traceparent.charCodeAt(53)) << 4) | hexDigit(traceparent.charCodeAt(54)),
     traceState: tracestate !== undefined && tracestate.length <= TRACESTATE_LENGTH_MAX ? tracestate : '',
   };
 }
@@ -70,10 +71,6 @@ function isHex(text: string, from: number, to: number): boolean {
 function isZero(text: string, from: number, to: number): boolean {
   for (let i = from; i < to; i++) if (text.charCodeAt(i) !== 48) return false;
   return true;
-}
-
-function hexValue(code: number): number {
-  return code <= 57 ? code - 48 : code - 87;
 }
 
 /** The api's TraceState over a header, parsed when a member is asked for. */
@@ -239,13 +236,12 @@ function decode(text: string): string | undefined {
 /** The headers to send with a request made under `ids`, given what is active; called by every client instrumentation. */
 export function injectHeaders(
   options: PropagationOptions,
-  span: StoredSpan & { spanContext(): SpanLike },
+  span: StoredSpan & { readonly traceState: string },
   set: (name: string, value: string) => void,
 ): void {
   if (options.traceContext) {
     set('traceparent', formatTraceparent(span));
-    const state = span.spanContext().traceState?.serialize() ?? '';
-    if (state !== '') set('tracestate', state);
+    if (span.traceState !== '') set('tracestate', span.traceState);
   }
   if (options.baggage) {
     const baggage = span.contextValue(BAGGAGE_KEY) as Baggage | undefined;

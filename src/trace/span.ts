@@ -1,6 +1,6 @@
 // DATA PLANE. The one span of Sonde. It is at once the record of a request (what RED, logs, exemplars and profile
 // labels read), an @opentelemetry/api Span, and the ReadableSpan that exporters read. Its fields are fixed and few;
-// what the semantic conventions say about it is asked from `describe` once, and only when somebody reads it.
+// what the semantic conventions say about it is asked from `describer`, and ids are drawn, only when somebody reads them.
 import type {
   Attributes,
   AttributeValue,
@@ -17,7 +17,8 @@ import type { InstrumentationScope } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
 import type { ReadableSpan, TimedEvent } from '@opentelemetry/sdk-trace-node';
 import type { Clock } from '../core/clock.ts';
-import { BAGGAGE_KEY, SAMPLED, SPAN_KEY, type StoredSpan } from '../core/context.ts';
+import { BAGGAGE_KEY, SAMPLED, SPAN_KEY, type SpanIds, type StoredSpan } from '../core/context.ts';
+import { newSpanId, newTraceId } from '../core/ids.ts';
 import { attributeKeys, isAttributeValue, limitAttributes, truncate } from './attributes.ts';
 import { TraceStateHeader, type BaggageSource } from './propagation.ts';
 import { isTimeInput, timeInputEpochMillis, toHrTime } from './time.ts';
@@ -46,24 +47,21 @@ export interface SpanOwner {
   ended(span: Span): void;
 }
 
-/** Where a span hangs: its trace, its parent, and what came with it over the wire. */
-export interface SpanOrigin {
-  readonly traceId: string;
-  readonly parentSpanId: string | undefined;
-  readonly parentIsRemote: boolean;
-  readonly traceFlags: number;
-  /** `tracestate` as received; empty for none. */
-  readonly traceState: string;
-  /** The first span of this trace in this process; undefined when this is it. */
-  readonly root: Span | undefined;
-  /** The api's Baggage, or the `baggage` header as received, parsed when asked for. */
-  readonly baggage: BaggageSource | undefined;
-}
-
 /** The semantic-convention side of a span that instrumentation made: its name and attributes, asked when read. */
 export interface SpanDescriber {
   name(span: Span): string;
   attributes(span: Span): Attributes;
+}
+
+/** What the application has put on a span. Most spans have nothing of it, so it is made by the first who asks. */
+class Additions {
+  attributes: Attributes = {};
+  attributeCount = 0;
+  droppedAttributes = 0;
+  readonly events: TimedEvent[] = [];
+  droppedEvents = 0;
+  readonly links: Link[] = [];
+  droppedLinks = 0;
 }
 
 // `parentSpanContext` is left out of the check: as a getter it answers undefined, where the interface wants it absent.
@@ -71,12 +69,18 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
   readonly owner: SpanOwner;
   readonly instrumentationScope: InstrumentationScope;
   readonly kind: SpanKind;
-  readonly spanId: string;
-  readonly origin: SpanOrigin;
-  readonly startEpochMillis: number;
-  readonly startMonotonicMillis: number;
+  startMonotonicMillis: number;
   /** 0 while the span is open. */
   endMonotonicMillis = 0;
+  traceFlags = 0;
+  parentSpanId: string | undefined = undefined;
+  parentIsRemote = false;
+  /** `tracestate` as received; empty for none. */
+  traceState = '';
+  /** The first span of this trace in this process; undefined when this is it. */
+  root: Span | undefined = undefined;
+  /** The api's Baggage, or the `baggage` header as received, parsed when asked for. */
+  baggage: BaggageSource | undefined = undefined;
   statusCode: number = STATUS_UNSET;
   statusMessage: string | undefined = undefined;
   /** Template of the route that served this request; empty until a router names it. */
@@ -92,79 +96,99 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
   describer: SpanDescriber | undefined = undefined;
   /** Ended spans below this one in this process, held until the verdict on the whole trace. */
   children: Span[] | undefined = undefined;
-  #name: string | undefined;
-  #attributes: Attributes | undefined = undefined;
-  #attributeCount = 0;
-  #droppedAttributes = 0;
-  #events: TimedEvent[] | undefined = undefined;
-  #droppedEvents = 0;
-  #links: Link[] | undefined = undefined;
-  #droppedLinks = 0;
+  #traceId: string | undefined = undefined;
+  #spanId: string | undefined = undefined;
+  #startEpochMillis: number | undefined = undefined;
+  #name: string | undefined = undefined;
+  #additions: Additions | undefined = undefined;
   #settled: Attributes | undefined = undefined;
 
-  constructor(
-    owner: SpanOwner,
-    scope: InstrumentationScope,
-    name: string | undefined,
-    kind: SpanKind,
-    spanId: string,
-    origin: SpanOrigin,
-    startEpochMillis?: number,
-  ) {
-    const now = owner.clock.monotonicMillis();
-    const epoch = owner.clock.epochMillis(now);
+  constructor(owner: SpanOwner, scope: InstrumentationScope, kind: SpanKind) {
     this.owner = owner;
     this.instrumentationScope = scope;
     this.kind = kind;
-    this.spanId = spanId;
-    this.origin = origin;
-    this.startEpochMillis = startEpochMillis ?? epoch;
-    this.startMonotonicMillis = startEpochMillis === undefined ? now : now - (epoch - startEpochMillis);
-    this.#name = name;
+    this.startMonotonicMillis = owner.clock.monotonicMillis();
   }
 
   get isSpan(): true {
     return true;
   }
 
+  /** Drawn when first asked for: of most requests nobody ever reads the ids. */
   get traceId(): string {
-    return this.origin.traceId;
+    return (this.#traceId ??= newTraceId());
   }
 
-  get traceFlags(): number {
-    return this.origin.traceFlags;
+  /** Drawn when first asked for. */
+  get spanId(): string {
+    return (this.#spanId ??= newSpanId());
+  }
+
+  /** Whether anybody can know the trace by its id already. */
+  get hasTraceId(): boolean {
+    return this.#traceId !== undefined;
+  }
+
+  /** Epoch milliseconds, exact to the microsecond. */
+  get startEpochMillis(): number {
+    return this.#startEpochMillis ?? this.owner.clock.epochMillis(this.startMonotonicMillis);
   }
 
   contextValue(key: symbol): unknown {
     if (key === SPAN_KEY) return this;
-    if (key === BAGGAGE_KEY) return this.origin.baggage?.baggage();
+    if (key === BAGGAGE_KEY) return this.baggage?.baggage();
     return undefined;
+  }
+
+  // ---- before it is handed out ------------------------------------------------------------------------------------
+
+  /** Continues the trace of a parent in another process, or in another SDK. */
+  continueFrom(parent: SpanIds, isRemote: boolean, traceState: string): void {
+    this.#traceId = parent.traceId;
+    this.parentSpanId = parent.spanId;
+    this.parentIsRemote = isRemote;
+    this.traceState = traceState;
+  }
+
+  /** Hangs below a span of this process. Its ids are copied: a chain of spans would otherwise keep all of itself alive. */
+  hangBelow(parent: Span): void {
+    this.#traceId = parent.traceId;
+    this.parentSpanId = parent.spanId;
+    this.traceState = parent.traceState;
+    this.root = parent.root ?? parent;
+  }
+
+  /** Names the span, and moves its start to where the application says it was. */
+  begunAs(name: string, startEpochMillis: number | undefined): void {
+    this.#name = name;
+    if (startEpochMillis === undefined) return;
+    this.startMonotonicMillis -= this.startEpochMillis - startEpochMillis;
+    this.#startEpochMillis = startEpochMillis;
   }
 
   // ---- the api's Span -------------------------------------------------------------------------------------------
 
   spanContext(): SpanContext {
-    const { traceId, traceFlags, traceState } = this.origin;
-    const context: SpanContext = { traceId, spanId: this.spanId, traceFlags };
-    if (traceState !== '') context.traceState = new TraceStateHeader(traceState);
+    const context: SpanContext = { traceId: this.traceId, spanId: this.spanId, traceFlags: this.traceFlags };
+    if (this.traceState !== '') context.traceState = new TraceStateHeader(this.traceState);
     return context;
   }
 
   isRecording(): boolean {
-    return this.endMonotonicMillis === 0 && (this.origin.traceFlags & SAMPLED) !== 0;
+    return this.endMonotonicMillis === 0 && (this.traceFlags & SAMPLED) !== 0;
   }
 
   setAttribute(key: string, value: AttributeValue): this {
     if (!this.isRecording() || typeof key !== 'string' || key === '' || !isAttributeValue(value)) return this;
-    const attributes = (this.#attributes ??= {});
-    if (!Object.hasOwn(attributes, key)) {
-      if (this.#attributeCount >= this.owner.limits.attributeCount) {
-        this.#droppedAttributes += 1;
+    const additions = (this.#additions ??= new Additions());
+    if (!Object.hasOwn(additions.attributes, key)) {
+      if (additions.attributeCount >= this.owner.limits.attributeCount) {
+        additions.droppedAttributes += 1;
         return this;
       }
-      this.#attributeCount += 1;
+      additions.attributeCount += 1;
     }
-    attributes[key] = truncate(value, this.owner.limits.attributeValueLength);
+    additions.attributes[key] = truncate(value, this.owner.limits.attributeValueLength);
     return this;
   }
 
@@ -176,15 +200,16 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
   addEvent(name: string, attributesOrTime?: Attributes | TimeInput, time?: TimeInput): this {
     if (!this.isRecording()) return this;
     const { eventCount, attributePerEventCount } = this.owner.limits;
-    const events = (this.#events ??= []);
+    const additions = (this.#additions ??= new Additions());
+    const { events } = additions;
     if (eventCount === 0) {
-      this.#droppedEvents += 1;
+      additions.droppedEvents += 1;
       return this;
     }
     if (events.length >= eventCount) {
       // The newest events tell how it ended (OpenTelemetry's SDK keeps them too).
       events.shift();
-      this.#droppedEvents += 1;
+      additions.droppedEvents += 1;
     }
     const isTime = isTimeInput(attributesOrTime);
     const limited = limitAttributes(isTime ? undefined : attributesOrTime, attributePerEventCount, this.owner.limits.attributeValueLength);
@@ -197,11 +222,12 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
   addLink(link: Link): this {
     if (!this.isRecording() || !link?.context) return this;
     const { linkCount, attributePerLinkCount, attributeValueLength } = this.owner.limits;
-    const links = (this.#links ??= []);
+    const additions = (this.#additions ??= new Additions());
+    const { links } = additions;
     if (links.length >= linkCount) {
       // The newest are kept, as of events.
       links.shift();
-      this.#droppedLinks += 1;
+      additions.droppedLinks += 1;
       if (linkCount === 0) return this;
     }
     const limited = limitAttributes(link.attributes, attributePerLinkCount, attributeValueLength);
@@ -268,11 +294,10 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
   }
 
   get parentSpanContext(): SpanContext | undefined {
-    const { traceId, parentSpanId, parentIsRemote, traceFlags, traceState } = this.origin;
-    if (parentSpanId === undefined) return undefined;
-    const context: SpanContext = { traceId, spanId: parentSpanId, traceFlags };
-    if (parentIsRemote) context.isRemote = true;
-    if (traceState !== '') context.traceState = new TraceStateHeader(traceState);
+    if (this.parentSpanId === undefined) return undefined;
+    const context: SpanContext = { traceId: this.traceId, spanId: this.parentSpanId, traceFlags: this.traceFlags };
+    if (this.parentIsRemote) context.isRemote = true;
+    if (this.traceState !== '') context.traceState = new TraceStateHeader(this.traceState);
     return context;
   }
 
@@ -305,15 +330,18 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
 
   get attributes(): Attributes {
     if (this.#settled !== undefined) return this.#settled;
-    return this.describer === undefined ? (this.#attributes ?? {}) : { ...this.describer.attributes(this), ...this.#attributes };
+    const own = this.#additions?.attributes;
+    const described = this.describer?.attributes(this);
+    if (described === undefined) return own ?? {};
+    return own === undefined ? described : Object.assign(described, own);
   }
 
   get events(): TimedEvent[] {
-    return this.#events ?? [];
+    return this.#additions?.events ?? [];
   }
 
   get links(): Link[] {
-    return this.#links ?? [];
+    return this.#additions?.links ?? [];
   }
 
   get resource(): Resource {
@@ -321,15 +349,15 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
   }
 
   get droppedAttributesCount(): number {
-    return this.#droppedAttributes;
+    return this.#additions?.droppedAttributes ?? 0;
   }
 
   get droppedEventsCount(): number {
-    return this.#droppedEvents;
+    return this.#additions?.droppedEvents ?? 0;
   }
 
   get droppedLinksCount(): number {
-    return this.#droppedLinks;
+    return this.#additions?.droppedLinks ?? 0;
   }
 
   /** Fixes name and attributes, so that the span can outlive the request it describes, and lets the request go. */

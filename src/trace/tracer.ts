@@ -5,11 +5,10 @@ import type { Context, Span as ApiSpan, SpanOptions, Tracer as ApiTracer, Tracer
 import type { InstrumentationScope } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
 import type { Clock } from '../core/clock.ts';
-import { activeContext, activeSpan, BAGGAGE_KEY, runWith, SAMPLED, SPAN_KEY, type SpanIds } from '../core/context.ts';
-import { newSpanId, newTraceId } from '../core/ids.ts';
+import { activeContext, activeSpan, BAGGAGE_KEY, runWith, SAMPLED, SPAN_KEY } from '../core/context.ts';
 import { BaggageHeader, isValidParent, parseTraceparent, type BaggageSource, type PropagationOptions } from './propagation.ts';
 import type { Sampler } from './sampling.ts';
-import { Span, type SpanLimits, type SpanOrigin, type SpanOwner } from './span.ts';
+import { Span, type SpanLimits, type SpanOwner } from './span.ts';
 import { timeInputEpochMillis } from './time.ts';
 
 const KIND_INTERNAL = 0;
@@ -28,7 +27,7 @@ export interface TracerDeps {
   readonly limits: SpanLimits;
   readonly propagation: PropagationOptions;
   readonly resource: Resource;
-  /** Takes every sampled span when it ends. */
+  /** Takes every sampled span when it ends, and reads it at once: the request that it describes is let go. */
   push: ((span: Span) => void) | undefined;
   /** Takes the first span of a trace in this process when it ends, with its `children`; answers whether it keeps them. */
   keep: ((root: Span) => void) | undefined;
@@ -62,55 +61,49 @@ export class Tracing implements SpanOwner {
 
   /** Starts the span of an incoming request. Data plane. */
   startServer(headers: IncomingHeaders): Span {
+    const span = new Span(this, HTTP_SCOPE, KIND_SERVER);
     const parent = this.propagation.traceContext ? parseTraceparent(headers.traceparent, headers.tracestate) : undefined;
-    const baggage = headers.baggage !== undefined && this.propagation.baggage ? new BaggageHeader(headers.baggage) : undefined;
-    const traceId = parent === undefined ? newTraceId() : parent.traceId;
-    const sampled = this.#sampler(traceId, parent?.traceFlags);
-    const origin: SpanOrigin = {
-      traceId,
-      parentSpanId: parent?.spanId,
-      parentIsRemote: parent !== undefined,
-      traceFlags: sampled ? SAMPLED : 0,
-      traceState: parent === undefined ? '' : parent.traceState,
-      root: undefined,
-      baggage,
-    };
-    return new Span(this, HTTP_SCOPE, undefined, KIND_SERVER, newSpanId(), origin);
+    if (parent !== undefined) span.continueFrom(parent, true, parent.traceState);
+    if (headers.baggage !== undefined && this.propagation.baggage) span.baggage = new BaggageHeader(headers.baggage);
+    if (this.#sampler(span, parent?.traceFlags)) span.traceFlags = SAMPLED;
+    return span;
   }
 
   /** Starts the span of an outgoing request under what is active now. Data plane. */
   startClient(): Span {
+    const span = new Span(this, HTTP_SCOPE, KIND_CLIENT);
     const parent = activeSpan();
-    const origin =
-      parent instanceof Span
-        ? this.#below(parent, parent.origin.baggage)
-        : this.#origin(validParent(parent as ApiSpan | undefined), activeBaggage());
-    return new Span(this, HTTP_SCOPE, undefined, KIND_CLIENT, newSpanId(), origin);
+    if (parent instanceof Span) {
+      span.baggage = parent.baggage;
+      this.#startBelow(span, parent);
+    } else {
+      span.baggage = contextBaggage(activeContext());
+      this.#startUnder(span, parent as ApiSpan | undefined);
+    }
+    return span;
   }
 
   /** Starts a span of the application's. */
   start(scope: InstrumentationScope, name: string, options: SpanOptions, context: Context): Span {
+    const span = new Span(this, scope, options.kind ?? KIND_INTERNAL);
+    span.begunAs(name, timeInputEpochMillis(options.startTime, this.clock));
+    span.baggage = contextBaggage(context);
     const parent = options.root === true ? undefined : (context.getValue(SPAN_KEY) as ApiSpan | undefined);
-    const baggage = contextBaggage(context);
-    const origin = parent instanceof Span ? this.#below(parent, baggage) : this.#origin(validParent(parent), baggage);
-    const startTime = timeInputEpochMillis(options.startTime, this.clock);
-    const span = new Span(this, scope, name, options.kind ?? KIND_INTERNAL, newSpanId(), origin, startTime);
+    if (parent instanceof Span) this.#startBelow(span, parent);
+    else this.#startUnder(span, parent);
     if (options.attributes !== undefined) span.setAttributes(options.attributes);
     if (options.links !== undefined) span.addLinks(options.links);
     return span;
   }
 
   ended(span: Span): void {
-    const sampled = (span.origin.traceFlags & SAMPLED) !== 0;
-    if (sampled && this.push !== undefined) {
-      span.settle();
-      this.push(span);
-    }
+    const sampled = (span.traceFlags & SAMPLED) !== 0;
+    if (sampled) this.push?.(span);
     if (this.#keep === undefined || !sampled) {
       span.release();
       return;
     }
-    const root = span.origin.root;
+    const { root } = span;
     if (root === undefined) {
       this.#keep(span);
       span.children = undefined;
@@ -123,47 +116,22 @@ export class Tracing implements SpanOwner {
     }
   }
 
-  #below(parent: Span, baggage: BaggageSource | undefined): SpanOrigin {
-    const { traceId, traceFlags, traceState, root } = parent.origin;
-    return {
-      traceId,
-      parentSpanId: parent.spanId,
-      parentIsRemote: false,
-      traceFlags: this.#flags(traceId, traceFlags),
-      traceState,
-      root: root ?? parent,
-      baggage,
-    };
+  #startBelow(span: Span, parent: Span): void {
+    span.hangBelow(parent);
+    if (this.#sampler(span, parent.traceFlags)) span.traceFlags = SAMPLED;
   }
 
-  #origin(
-    parent: (SpanIds & { traceState?: { serialize(): string } | undefined; isRemote?: boolean | undefined }) | undefined,
-    baggage: BaggageSource | undefined,
-  ): SpanOrigin {
-    const traceId = parent === undefined ? newTraceId() : parent.traceId;
-    return {
-      traceId,
-      parentSpanId: parent?.spanId,
-      parentIsRemote: parent?.isRemote === true,
-      traceFlags: this.#flags(traceId, parent?.traceFlags),
-      traceState: parent?.traceState?.serialize() ?? '',
-      root: undefined,
-      baggage,
-    };
-  }
-
-  #flags(traceId: string, parentFlags: number | undefined): number {
-    return this.#sampler(traceId, parentFlags) ? SAMPLED : 0;
+  /** Under a span of somebody else's, one in another process, or none. */
+  #startUnder(span: Span, parent: ApiSpan | undefined): void {
+    const ids = validParent(parent);
+    if (ids !== undefined) span.continueFrom(ids, ids.isRemote === true, ids.traceState?.serialize() ?? '');
+    if (this.#sampler(span, ids?.traceFlags)) span.traceFlags = SAMPLED;
   }
 }
 
 function validParent(parent: ApiSpan | undefined): ReturnType<ApiSpan['spanContext']> | undefined {
   const context = parent?.spanContext();
   return context !== undefined && isValidParent(context) ? context : undefined;
-}
-
-function activeBaggage(): BaggageSource | undefined {
-  return contextBaggage(activeContext());
 }
 
 function contextBaggage(context: Context): BaggageSource | undefined {

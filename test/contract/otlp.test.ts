@@ -168,16 +168,10 @@ describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('over %s', (protocol
       attributePerLinkCount: 128,
     };
     const owner = { clock, limits, resource: RESOURCE, ended: (ended: Span) => spans.push(ended) };
-    const origin = {
-      traceId: TRACE_ID,
-      parentSpanId: PARENT_ID,
-      parentIsRemote: true,
-      traceFlags: 1,
-      traceState: 'vendor=1',
-      root: undefined,
-      baggage: undefined,
-    };
-    const span = new Span(owner, { name: 'sonde/http' }, 'GET /orders/{id}', SpanKind.SERVER, '00f067aa0ba902b7', origin);
+    const span = new Span(owner, { name: 'sonde/http' }, SpanKind.SERVER);
+    span.begunAs('GET /orders/{id}', undefined);
+    span.continueFrom({ traceId: TRACE_ID, spanId: PARENT_ID, traceFlags: 1 }, true, 'vendor=1');
+    span.traceFlags = 1;
     span.setAttributes({ 'http.response.status_code': 500, 'url.path': '/orders/7' });
     span.setStatus({ code: SpanStatusCode.ERROR });
     clock.advance(12.5);
@@ -190,7 +184,7 @@ describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('over %s', (protocol
     expect(scope.name).toBe('sonde/http');
     expect(decoded[0]).toMatchObject({
       traceId: TRACE_ID,
-      spanId: '00f067aa0ba902b7',
+      spanId: span.spanId,
       parentSpanId: PARENT_ID,
       traceState: 'vendor=1',
       name: 'GET /orders/{id}',

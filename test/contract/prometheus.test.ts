@@ -65,7 +65,8 @@ function requests(): Family {
     },
     HTTP_DURATION_BOUNDS_SECONDS,
   );
-  series.cell('GET', '/items/:id').observeTraced(0.043, { traceId, spanId, traceFlags: 1 }, 1_700_000_000_123);
+  const span = { traceId, spanId, traceFlags: 1, startEpochMillis: 1_700_000_000_080 };
+  series.cell('GET', '/items/:id').observeTraced(0.043, span, 1000);
   series.cell('GET', AWKWARD).observe(30);
   return histogramFamily(series);
 }

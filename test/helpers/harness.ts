@@ -105,6 +105,7 @@ export class Harness {
   }
 
   #ended(span: Span): void {
+    span.settle();
     this.spans.push(span);
     const ready = this.#waiting.filter(({ count }) => count <= this.spans.length);
     this.#waiting = this.#waiting.filter(({ count }) => count > this.spans.length);

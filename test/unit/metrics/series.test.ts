@@ -38,11 +38,11 @@ test('a value on a bound falls into the bucket below it', () => {
 
 test('an exemplar is replaced after a second and not before', () => {
   const cell = histogramSeries(options, [1]).cell('x');
-  const span = (traceId: string) => ({ traceId, spanId: 's', traceFlags: 1 });
+  const span = (traceId: string) => ({ traceId, spanId: 's', traceFlags: 1, startEpochMillis: 1_700_000_000_000 });
   cell.observeTraced(0.1, span('first'), 1000);
   cell.observeTraced(0.2, span('early'), 1999);
-  expect(cell.exemplars?.[0]).toMatchObject({ traceId: 'first', value: 0.1 });
+  expect(cell.exemplars?.byBucket[0]).toMatchObject({ traceId: 'first', value: 0.1 });
   cell.observeTraced(0.3, span('later'), 2000);
-  expect(cell.exemplars?.[0]).toMatchObject({ traceId: 'later', value: 0.3, epochMillis: 2000 });
-  expect(cell.exemplars?.[1]).toBeUndefined();
+  expect(cell.exemplars?.byBucket[0]).toEqual({ traceId: 'later', spanId: 's', value: 0.3, epochMillis: 1_700_000_000_300 });
+  expect(cell.exemplars?.byBucket[1]).toBeUndefined();
 });

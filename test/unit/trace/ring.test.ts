@@ -9,7 +9,7 @@ function ringed(clock = new ManualClock()): {
   clock: ManualClock;
   offer(options?: { traceId?: string; millis?: number; failed?: boolean }): void;
 } {
-  const ring = new TraceRing(clock);
+  const ring = new TraceRing();
   const harness = new Harness({ clock });
   return {
     ring,

@@ -44,7 +44,8 @@ describe.each([...SAMPLER_NAMES])('%s', (name) => {
             ? ROOT_CONTEXT
             : trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId: newSpanId(), traceFlags, isRemote: true });
         const { decision } = theirs.shouldSample(context, traceId, 'span', SpanKind.SERVER, {}, []);
-        if (mine(traceId, traceFlags) !== (decision === SamplingDecision.RECORD_AND_SAMPLED)) different.push(`${traceId} ${traceFlags}`);
+        if (mine({ traceId }, traceFlags) !== (decision === SamplingDecision.RECORD_AND_SAMPLED))
+          different.push(`${traceId} ${traceFlags}`);
       }
     }
     expect(different).toEqual([]);
