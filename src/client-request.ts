@@ -10,6 +10,9 @@ import { STATUS_ERROR, type Span, type SpanDescriber } from './trace/span.ts';
 import { injectHeaders } from './trace/propagation.ts';
 import type { Tracing } from './trace/tracer.ts';
 
+/** The versions that Node's clients speak; others are looked up by their labels. */
+const VERSIONS: readonly string[] = ['1.1', '1.0'];
+
 /** What the client learns of a request on its way; the instrumentation fills it in. */
 export interface ClientRequestFacts {
   readonly serverAddress: string;
@@ -50,14 +53,18 @@ export class ClientRequests {
   readonly #tracing: Tracing;
   readonly #clock: Clock;
   readonly #describer: SpanDescriber;
-  readonly #known: ReadonlySet<string>;
+  readonly #methods: readonly string[];
+  readonly #methodIndex: ReadonlyMap<string, number>;
   readonly #durations: Series<HistogramCell>;
+  /** By the server's address, then by method, port, status, version and scheme in one number. */
+  readonly #cells = new Map<string, Map<number, HistogramCell>>();
 
   constructor(deps: ClientRequestsDeps) {
     this.#tracing = deps.tracing;
     this.#clock = deps.clock;
     this.#describer = deps.describer;
-    this.#known = new Set(deps.knownMethods);
+    this.#methods = ['_OTHER', ...deps.knownMethods];
+    this.#methodIndex = new Map(this.#methods.map((method, index) => [method, index]));
     this.#durations = histogramSeries(
       {
         name: 'http.client.request.duration',
@@ -133,9 +140,37 @@ export class ClientRequests {
     return this.#durations.overflowed;
   }
 
-  #cell({ span, facts, scheme }: ClientRecord): HistogramCell {
+  /** The cell of a request that was answered is kept by address and number; the others are rare, and looked up by their labels. */
+  #cell(record: ClientRecord): HistogramCell {
+    const { span, facts, scheme } = record;
+    const status = facts.statusCode;
+    const method = this.#methodIndex.get(span.method) ?? 0;
+    const version = VERSIONS.indexOf(facts.protocolVersion);
+    const isPort = facts.serverPort >= 0 && facts.serverPort < 65_536;
+    if (status === 0 || version === -1 || !isPort || (span.errorType !== '' && span.errorType !== String(status))) return this.#resolve(record);
+    const cells = this.#cells.get(facts.serverAddress) ?? this.#keep(facts.serverAddress);
+    if (cells === undefined) return this.#resolve(record);
+    const key = (((method * 65_536 + facts.serverPort) * 1024 + status) * 2 + version) * 2 + (scheme === 'https' ? 1 : 0);
+    let cell = cells.get(key);
+    if (cell === undefined) {
+      cell = this.#resolve(record);
+      if (!this.#durations.full) cells.set(key, cell);
+    }
+    return cell;
+  }
+
+  /** Where the cells of an address are kept; none when the metric is full. */
+  #keep(address: string): Map<number, HistogramCell> | undefined {
+    if (this.#durations.full) return undefined;
+    const cells = new Map<number, HistogramCell>();
+    this.#cells.set(address, cells);
+    return cells;
+  }
+
+  /** The cell by its labels; costs a key of all values. */
+  #resolve({ span, facts, scheme }: ClientRecord): HistogramCell {
     return this.#durations.cell(
-      this.#known.has(span.method) ? span.method : '_OTHER',
+      this.#methods[this.#methodIndex.get(span.method) ?? 0]!,
       facts.serverAddress,
       String(facts.serverPort),
       facts.statusCode === 0 ? '' : String(facts.statusCode),
