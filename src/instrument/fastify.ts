@@ -9,8 +9,16 @@ import type { ServerRequests } from '../request.ts';
 const INITIALIZATION = 'fastify.initialization';
 const OBSERVED: unique symbol = Symbol('sonde.observed');
 
+/** Under a symbol of this description a request keeps what its route is made of, which `routeOptions` copies for each who asks. */
+const CONTEXT = 'fastify.context';
+
+interface RouteContext {
+  readonly config?: { readonly url?: string | undefined };
+}
+
 interface FastifyRequest {
   readonly routeOptions?: { readonly url?: string | undefined };
+  readonly [context: symbol]: RouteContext | undefined;
 }
 
 interface FastifyReply {
@@ -32,15 +40,19 @@ const GO_ON = { then: Function.prototype.call.bind(Function.prototype.call) as (
 
 /** Makes a function that observes an instance, once, from its next request on. */
 export function fastifyObserver(requests: ServerRequests, guard: Guard): (fastify: unknown) => void {
-  const matched = guard.wrap('fastify', (request: FastifyRequest, reply: FastifyReply) => {
-    // Undefined for what no route matched.
-    requests.named(reply.raw, request.routeOptions?.url ?? '');
-  });
   const failed = guard.wrap('fastify', (reply: FastifyReply, error: unknown) => requests.failed(reply.raw, error));
   return guard.wrap('fastify', (instance: unknown) => {
     const fastify = instance as FastifyInstance;
     if (fastify[OBSERVED] === true) return;
     fastify[OBSERVED] = true;
+    let context: symbol | undefined;
+    const matched = guard.wrap('fastify', (request: FastifyRequest, reply: FastifyReply) => {
+      context ??= Object.getOwnPropertySymbols(request).find(({ description }) => description === CONTEXT);
+      const route = context === undefined ? undefined : request[context];
+      const template = route === undefined ? request.routeOptions?.url : route.config?.url;
+      // Undefined for what no route matched.
+      requests.named(reply.raw, template ?? '');
+    });
     fastify.addHook('onRequest', (request, reply) => {
       matched(request, reply);
       return GO_ON;
