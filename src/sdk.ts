@@ -2,7 +2,6 @@
 // that knows all. Two steps: `observe` (requests, spans, log ids; light, before the application loads) and `serve`
 // (admin server, runtime metrics, profilers, push of metrics; once the application serves HTTP or asks for it).
 import type { Span as ApiSpan } from '@opentelemetry/api';
-import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { ClientRequests } from './client-request.ts';
 import { processEnvironment, readConfig, type Config, type OtlpConfig } from './config.ts';
 import { SystemClock } from './core/clock.ts';
@@ -201,12 +200,10 @@ export class SondeRuntime implements Sonde {
       ),
     );
     if (traces && otlpTraces !== undefined) {
-      const exporter = new OtlpTraceExporter({ ...otlpTraces, ...batch }, { guard, diag: this.#diag, clock: this.#clock });
+      const deps = { guard, diag: this.#diag, clock: this.#clock, resource: this.#resource };
+      const exporter = new OtlpTraceExporter({ ...otlpTraces, ...batch }, deps);
       this.#traceExporter = exporter;
-      this.#tracing.push = (span) => {
-        span.settle();
-        exporter.enqueue(span as ReadableSpan);
-      };
+      this.#tracing.push = (span) => exporter.enqueue(span);
     }
     if (metrics && otlpMetrics !== undefined) this.#metricsExporter = this.#createMetricsExporter(otlpMetrics);
     if (this.#traceExporter !== undefined || this.#metricsExporter !== undefined)

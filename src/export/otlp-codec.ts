@@ -1,4 +1,4 @@
-// OTLP messages to bytes and answers back, by the serialisers of OpenTelemetry's otlp-transformer. Loaded by otlp.ts
+// OTLP metrics to bytes and answers back, by the serialisers of OpenTelemetry's otlp-transformer. Loaded by otlp.ts
 // when the first request is due, so that a process without an endpoint never pays for it.
 import {
   JsonMetricsSerializer,
@@ -6,7 +6,6 @@ import {
   ProtobufMetricsSerializer,
   ProtobufTraceSerializer,
 } from '@opentelemetry/otlp-transformer';
-import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { toResourceMetrics, type MetricsSnapshot } from './otlp-metrics.ts';
 import type { OtlpProtocol } from './otlp.ts';
 
@@ -31,11 +30,12 @@ const CONTENT_TYPES: Readonly<Record<OtlpProtocol, string>> = {
   'http/json': 'application/json',
 };
 
-export function traceCodec(protocol: OtlpProtocol): OtlpCodec<ReadableSpan[]> {
+/** The spans are encoded as they end (otlp-spans.ts). */
+export function traceCodec(protocol: OtlpProtocol): OtlpCodec<Uint8Array> {
   const serializer = protocol === 'http/json' ? JsonTraceSerializer : ProtobufTraceSerializer;
   return {
     contentType: CONTENT_TYPES[protocol],
-    serialize: (spans) => serializer.serializeRequest(spans),
+    serialize: (request) => request,
     partialSuccess: (answer) => {
       const partial = decode(() => serializer.deserializeResponse(answer).partialSuccess);
       return complaint(partial?.rejectedSpans, partial?.errorMessage);

@@ -4,20 +4,22 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
+import { hrTimeToMilliseconds } from '@opentelemetry/core';
 import { resourceFromAttributes, type Resource } from '@opentelemetry/resources';
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { StderrDiag, type Diag } from '../../src/core/diag.ts';
 import { Guard } from '../../src/core/guard.ts';
 import type { OtlpMetricsOptions, OtlpTraceOptions } from '../../src/export/otlp.ts';
+import type { EncodableSpan } from '../../src/export/otlp-spans.ts';
 import { ManualClock } from './manual-clock.ts';
 
 export const RESOURCE: Resource = resourceFromAttributes({ 'service.name': 'shop', 'process.pid': 4711 });
 
 /** What an exporter is handed, and the lines it says. */
-export function otlpDeps(): { clock: ManualClock; diag: Diag; guard: Guard; lines: string[] } {
+export function otlpDeps(): { clock: ManualClock; diag: Diag; guard: Guard; resource: Resource; lines: string[] } {
   const lines: string[] = [];
   const diag = new StderrDiag('info', (line) => lines.push(line));
-  return { clock: new ManualClock(), diag, guard: new Guard(diag), lines };
+  return { clock: new ManualClock(), diag, guard: new Guard(diag), resource: RESOURCE, lines };
 }
 
 export function traceOptions(url: string, overrides: Partial<OtlpTraceOptions> = {}): OtlpTraceOptions {
@@ -47,12 +49,35 @@ export function sdkSpans(make: (provider: BasicTracerProvider) => void): Readabl
   return memory.getFinishedSpans();
 }
 
-/** `count` plain spans. */
-export function plainSpans(count: number): ReadableSpan[] {
+/** A span of the SDK's as the exporter takes it. */
+export function encodable(span: ReadableSpan): EncodableSpan {
+  const { name, kind, attributes, events, links, status, parentSpanContext, instrumentationScope } = span;
+  const { traceId, spanId, traceFlags, traceState } = span.spanContext();
+  const { droppedAttributesCount, droppedEventsCount, droppedLinksCount } = span;
+  return {
+    ...{ traceId, spanId, traceFlags, name, kind, attributes, events, links, instrumentationScope },
+    ...{ droppedAttributesCount, droppedEventsCount, droppedLinksCount },
+    parentSpanId: parentSpanContext?.spanId,
+    parentIsRemote: parentSpanContext?.isRemote === true,
+    traceState: traceState?.serialize() ?? '',
+    startEpochMillis: hrTimeToMilliseconds(span.startTime),
+    durationMillis: hrTimeToMilliseconds(span.duration),
+    statusCode: status.code,
+    statusMessage: status.message,
+  };
+}
+
+/** `count` plain spans as the SDK exports them. */
+export function plainSdkSpans(count: number): ReadableSpan[] {
   return sdkSpans((provider) => {
     const tracer = provider.getTracer('test');
     for (let i = 0; i < count; i++) tracer.startSpan(`span ${i}`).end();
   });
+}
+
+/** The same as the exporter takes them. */
+export function plainSpans(count: number): EncodableSpan[] {
+  return plainSdkSpans(count).map(encodable);
 }
 
 /** A request as a receiver got it, its body decompressed. */

@@ -1,13 +1,13 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ServerResponse } from 'node:http';
-import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { isSuppressed } from '../../../src/core/context.ts';
 import { OtlpMetricsExporter, OtlpTraceExporter, type OtlpTraceOptions } from '../../../src/export/otlp.ts';
 import { backoffMillis } from '../../../src/export/otlp-delivery.ts';
+import type { EncodableSpan } from '../../../src/export/otlp-spans.ts';
 import { metricsOptions, otlpDeps, plainSpans, RESOURCE, startReceiver, traceOptions, until } from '../../helpers/otlp.ts';
 
-const SPANS: readonly ReadableSpan[] = plainSpans(40);
+const SPANS: readonly EncodableSpan[] = plainSpans(40);
 const TIMEOUT_MILLIS = 10_000;
 const DELAY_MILLIS = 5000;
 
@@ -115,16 +115,23 @@ describe('batches', () => {
     ]);
   });
 
-  it('a span that cannot be serialised costs its batch and no other', async () => {
+  it('a span that cannot be read is dropped alone', async () => {
     const { url } = await receiver(accept);
     const exporter = makeExporter(url, { maxExportBatchSize: 2 });
-    const broken = Object.create(SPANS[0]!, { name: { get: () => null } }) as ReadableSpan;
+    const broken = Object.create(SPANS[0]!, {
+      attributes: {
+        get: () => {
+          throw new Error('broken');
+        },
+      },
+    }) as EncodableSpan;
 
     exporter.enqueue(broken);
     enqueue(exporter, 3);
     await exporter.flush(1000);
 
-    expect(exporter.stats()).toEqual({ exported: 2, dropped: new Map([['serialization_failed', 2]]), queueSize: 0 });
+    expect(exporter.stats()).toEqual({ exported: 3, dropped: new Map([['serialization_failed', 1]]), queueSize: 0 });
+    expect(deps.lines).toEqual([expect.stringContaining('broken')]);
   });
 });
 

@@ -1,0 +1,165 @@
+// DATA PLANE. A span as protobuf (opentelemetry-proto, trace v1), straight from the record into a buffer that is used
+// again, and the request around it. Called by otlp-spans.ts. Fields come in the order of their numbers; a field that has
+// its default value is not written.
+import type { Link } from '@opentelemetry/api';
+import type { Resource } from '@opentelemetry/resources';
+import type { TimedEvent } from '@opentelemetry/sdk-trace-node';
+import { AttributeEncoder } from './otlp-attribute-protobuf.ts';
+import { asText, linkSpanId, linkTraceId, linkTraceState, nanosOf, secondsOf, spanFlags, spanKind } from './otlp-span-values.ts';
+import type { EncodableSpan, ScopeGroup, SpanFormat } from './otlp-spans.ts';
+import { ProtobufWriter } from './protobuf-writer.ts';
+
+// Tags: number of the field times 8, plus 0 for a varint, 1 for 8 bytes, 2 for a length and that many bytes, 5 for 4 bytes.
+const RESOURCE_SPANS = 0x0a;
+const RESOURCE = 0x0a;
+const RESOURCE_ATTRIBUTES = 0x0a;
+const SCOPE_SPANS = 0x12;
+const SCOPE = 0x0a;
+const SCOPE_NAME = 0x0a;
+const SCOPE_VERSION = 0x12;
+const SPANS = 0x12;
+const SCHEMA_URL = 0x1a;
+
+const TRACE_ID = 0x0a;
+const SPAN_ID = 0x12;
+const TRACE_STATE = 0x1a;
+const PARENT_SPAN_ID = 0x22;
+const NAME = 0x2a;
+const KIND = 0x30;
+const START_TIME = 0x39;
+const END_TIME = 0x41;
+const ATTRIBUTES = 0x4a;
+const DROPPED_ATTRIBUTES = 0x50;
+const EVENTS = 0x5a;
+const DROPPED_EVENTS = 0x60;
+const LINKS = 0x6a;
+const DROPPED_LINKS = 0x70;
+const STATUS = 0x7a;
+const FLAGS = 0x85;
+
+const EVENT_TIME = 0x09;
+const EVENT_NAME = 0x12;
+const EVENT_ATTRIBUTES = 0x1a;
+const EVENT_DROPPED_ATTRIBUTES = 0x20;
+
+const LINK_ATTRIBUTES = 0x22;
+const LINK_DROPPED_ATTRIBUTES = 0x28;
+const LINK_FLAGS = 0x35;
+
+const STATUS_MESSAGE = 0x12;
+const STATUS_CODE = 0x18;
+
+/** A span of 128 bytes to 16 KiB, which nearly all are. */
+const SPAN_LENGTH_BYTES = 2;
+
+export function protobufFormat(resource: Resource): SpanFormat {
+  return new ProtobufFormat(resource);
+}
+
+class ProtobufFormat implements SpanFormat {
+  readonly #attributes = new AttributeEncoder();
+  readonly #resource: Resource;
+  #resourceBytes: Uint8Array | undefined;
+
+  constructor(resource: Resource) {
+    this.#resource = resource;
+  }
+
+  write(out: ProtobufWriter, span: EncodableSpan): void {
+    const start = out.begin(SPANS, SPAN_LENGTH_BYTES);
+    out.hexField(TRACE_ID, span.traceId);
+    out.hexField(SPAN_ID, span.spanId);
+    if (span.traceState !== '') out.textField(TRACE_STATE, span.traceState);
+    if (span.parentSpanId !== undefined) out.hexField(PARENT_SPAN_ID, span.parentSpanId);
+    out.textField(NAME, asText(span.name));
+    out.uint32Field(KIND, spanKind(span.kind));
+    const startMillis = span.startEpochMillis;
+    const endMillis = startMillis + span.durationMillis;
+    out.timeField(START_TIME, secondsOf(startMillis), nanosOf(startMillis));
+    out.timeField(END_TIME, secondsOf(endMillis), nanosOf(endMillis));
+    this.#attributes.write(out, ATTRIBUTES, span.attributes);
+    out.uint32Field(DROPPED_ATTRIBUTES, span.droppedAttributesCount);
+    for (const event of span.events) this.#writeEvent(out, event);
+    out.uint32Field(DROPPED_EVENTS, span.droppedEventsCount);
+    for (const link of span.links) this.#writeLink(out, link);
+    out.uint32Field(DROPPED_LINKS, span.droppedLinksCount);
+    if (span.statusCode !== 0 || span.statusMessage) writeStatus(out, span);
+    out.fixed32Field(FLAGS, spanFlags(span.traceFlags, span.parentIsRemote));
+    out.end(start, SPAN_LENGTH_BYTES);
+  }
+
+  frame(groups: readonly ScopeGroup[]): Uint8Array[] {
+    this.#resourceBytes ??= this.#encodeResource();
+    const inside = [this.#resourceBytes, ...groups.flatMap(scopeSpans), schemaUrl(this.#resource.schemaUrl)];
+    return [head(RESOURCE_SPANS, inside), ...inside];
+  }
+
+  #encodeResource(): Uint8Array {
+    return encoded((out) => {
+      const start = out.begin(RESOURCE);
+      this.#attributes.write(out, RESOURCE_ATTRIBUTES, this.#resource.attributes);
+      out.end(start);
+    });
+  }
+
+  #writeEvent(out: ProtobufWriter, event: TimedEvent): void {
+    const start = out.begin(EVENTS);
+    out.timeField(EVENT_TIME, event.time[0], event.time[1]);
+    out.textField(EVENT_NAME, asText(event.name));
+    if (event.attributes) this.#attributes.write(out, EVENT_ATTRIBUTES, event.attributes);
+    out.uint32Field(EVENT_DROPPED_ATTRIBUTES, event.droppedAttributesCount ?? 0);
+    out.end(start);
+  }
+
+  #writeLink(out: ProtobufWriter, link: Link): void {
+    const { context } = link;
+    const traceState = linkTraceState(link);
+    const start = out.begin(LINKS);
+    out.hexField(TRACE_ID, linkTraceId(link));
+    out.hexField(SPAN_ID, linkSpanId(link));
+    if (traceState !== '') out.textField(TRACE_STATE, traceState);
+    if (link.attributes) this.#attributes.write(out, LINK_ATTRIBUTES, link.attributes);
+    out.uint32Field(LINK_DROPPED_ATTRIBUTES, link.droppedAttributesCount ?? 0);
+    out.fixed32Field(LINK_FLAGS, spanFlags(context.traceFlags, context.isRemote));
+    out.end(start);
+  }
+}
+
+function writeStatus(out: ProtobufWriter, span: EncodableSpan): void {
+  const start = out.begin(STATUS);
+  if (span.statusMessage) out.textField(STATUS_MESSAGE, span.statusMessage);
+  out.uint32Field(STATUS_CODE, span.statusCode);
+  out.end(start);
+}
+
+function scopeSpans({ scope, spans }: ScopeGroup): Uint8Array[] {
+  const scopeBytes = encoded((out) => {
+    const start = out.begin(SCOPE);
+    out.textField(SCOPE_NAME, asText(scope.name));
+    const version = asText(scope.version);
+    if (version !== '') out.textField(SCOPE_VERSION, version);
+    out.end(start);
+  });
+  const inside = [scopeBytes, ...spans, schemaUrl(scope.schemaUrl)];
+  return [head(SCOPE_SPANS, inside), ...inside];
+}
+
+/** The field of both ResourceSpans and ScopeSpans; no bytes for none. */
+function schemaUrl(url: unknown): Uint8Array {
+  const text = asText(url);
+  return encoded((out) => {
+    if (text !== '') out.textField(SCHEMA_URL, text);
+  });
+}
+
+/** Tag and length of a message of these parts, which are never without a byte. */
+function head(tag: number, parts: readonly Uint8Array[]): Uint8Array {
+  const size = parts.reduce((total, part) => total + part.length, 0);
+  return encoded((out) => out.uint32Field(tag, size));
+}
+
+function encoded(write: (out: ProtobufWriter) => void): Uint8Array {
+  const out = new ProtobufWriter(256);
+  write(out);
+  return out.bytes.subarray(0, out.length);
+}
