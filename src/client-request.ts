@@ -16,7 +16,8 @@ const VERSIONS: readonly string[] = ['1.1', '1.0'];
 /** What the client learns of a request on its way; the instrumentation fills it in. */
 export interface ClientRequestFacts {
   readonly serverAddress: string;
-  readonly serverPort: number;
+  /** 0 while only the connection knows it. */
+  serverPort: number;
   peerAddress: string | undefined;
   peerPort: number | undefined;
   /** 0 until a response arrives. */

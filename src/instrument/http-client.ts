@@ -1,77 +1,217 @@
-// Outgoing requests of node:http and node:https: the one patch of Node's core. Channels cannot do it on every Node:
-// on Node 20 the first one published comes when the headers are already sent. The patched functions return what
-// Node's return; no listener is added but 'close', because one for 'response' would stop Node from draining
-// responses nobody reads, and one for 'error' would hide a crash.
+// Outgoing requests of node:http and node:https. Node tells of each by a channel when it has made it, from 22.12 on;
+// on Node 20 the first channel comes when the headers are already sent, so request and get of both modules are
+// wrapped there, only to tell the same. No listener is added but 'close', because one for 'response' would stop Node
+// from draining responses nobody reads, and one for 'error' would hide a crash.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import http from 'node:http';
-import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders, RequestOptions } from 'node:http';
-import https from 'node:https';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { syncBuiltinESMExports } from 'node:module';
 import { isSuppressed } from '../core/context.ts';
 import type { Guard } from '../core/guard.ts';
-import type { ClientRecord, ClientRequests, ClientTarget } from '../client-request.ts';
+import type { ClientRecord, ClientRequests } from '../client-request.ts';
+
+const CREATED = 'http.client.request.created';
 
 const RECORD: unique symbol = Symbol('sonde.client-record');
 const ERROR: unique symbol = Symbol('sonde.client-error');
 
-/** `res` is set by Node when a response arrives. */
-type RecordedRequest = ClientRequest & { [RECORD]?: ClientRecord; [ERROR]?: unknown; readonly res?: IncomingMessage };
+const DEFAULT_PORTS: Readonly<Record<string, number>> = { http: 80, https: 443 };
+
+/** `_header` is what Node has written of the headers, `outputData` what waits for a connection, `res` the response. */
+type RecordedRequest = ClientRequest & {
+  [RECORD]?: ClientRecord;
+  [ERROR]?: unknown;
+  _header: string | null;
+  readonly agent?: { readonly defaultPort?: number } | undefined;
+  readonly outputData: { data: unknown }[];
+  readonly res?: IncomingMessage | undefined;
+};
 type Request = (...args: unknown[]) => ClientRequest;
 
-/** Headers that must be in the options already, because Node sends them in the constructor. */
-interface Injection {
-  readonly record: ClientRecord;
-  readonly headers: [string, string][];
-}
-
-/** Patches request and get of both modules; returns how to undo it. */
+/** Measures and traces every request that either module makes from now on; returns how to stop. */
 export function instrumentHttpClient(clients: ClientRequests, guard: Guard): () => void {
-  const begin = guard.wrap('http-client', (args: unknown[], scheme: string) => beginRequest(clients, args, scheme));
-  const attach = guard.wrap('http-client', (request: ClientRequest, injection: Injection) => attachRequest(request, injection, onClose));
-  const close = guard.wrap('http-client', (request: RecordedRequest) => clients.end(request[RECORD]!, failureOf(request)));
-  const fail = guard.wrap('http-client', (record: ClientRecord, error: unknown) => clients.end(record, error));
+  const close = guard.wrap('http-client', (request: RecordedRequest) => endRequest(clients, request));
   function onClose(this: ClientRequest): void {
-    close(this);
+    close(this as RecordedRequest);
   }
-
-  let active = true;
-  const patched = (original: Request, scheme: string): Request =>
-    function request(this: unknown, ...args: unknown[]): ClientRequest {
-      const begun = !active || isSuppressed() ? undefined : begin(args, scheme);
-      if (begun === undefined) return original.apply(this, args);
-      let request: ClientRequest;
-      try {
-        request = original.apply(this, begun.args);
-      } catch (error) {
-        fail(begun.injection.record, error);
-        throw error;
-      }
-      attach(request, begun.injection);
-      return request;
-    };
-
-  const undo = [
-    patchModule(http as unknown as PatchedModule, 'http', patched),
-    patchModule(https as unknown as PatchedModule, 'https', patched),
+  const created = guard.wrap('http-client', (request: RecordedRequest) => {
+    if (!isSuppressed()) beginRequest(clients, request, onClose);
+  });
+  const stops = [
+    tellsOfRequests() ? subscribeTo(CREATED, ({ request }) => created(request)) : patchModules(created),
+    ...subscribeResponses(guard),
   ];
-  const stop = subscribeResponses(guard);
-  syncBuiltinESMExports();
   return () => {
-    active = false;
-    for (const restore of undo) restore();
-    stop();
-    syncBuiltinESMExports();
+    for (const stop of stops) stop();
   };
 }
+
+function tellsOfRequests(): boolean {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  return major > 22 || (major === 22 && minor >= 12);
+}
+
+interface ChannelMessage {
+  readonly request: RecordedRequest;
+  readonly response: IncomingMessage;
+  readonly error: unknown;
+}
+
+function subscribeTo(channel: string, listener: (message: ChannelMessage) => void): () => void {
+  const onMessage = (message: unknown): void => listener(message as ChannelMessage);
+  subscribe(channel, onMessage);
+  return () => {
+    unsubscribe(channel, onMessage);
+  };
+}
+
+function subscribeResponses(guard: Guard): (() => void)[] {
+  const responded = guard.wrap('http-client', ({ request, response }: ChannelMessage) => {
+    if (request[RECORD] !== undefined) noteResponse(request[RECORD], response);
+  });
+  const failed = guard.wrap('http-client', ({ request, error }: ChannelMessage) => {
+    if (request[RECORD] !== undefined) request[ERROR] = error;
+  });
+  return [subscribeTo('http.client.response.finish', responded), subscribeTo('http.client.request.error', failed)];
+}
+
+// ---- a request ------------------------------------------------------------------------------------------------------
+
+function beginRequest(clients: ClientRequests, request: RecordedRequest, onClose: (this: ClientRequest) => void): void {
+  const scheme = request.protocol === 'http:' ? 'http' : request.protocol.replace(':', '');
+  const address = request.host.startsWith('[') ? request.host.slice(1, -1) : request.host;
+  const port = portOf(request, scheme, address);
+  const record = clients.begin({ method: request.method, url: urlOf(request, scheme, address, port), scheme, address, port });
+  request[RECORD] = record;
+  clients.inject(record, (name, value) => setHeader(request, name, value));
+  request.on('close', onClose);
+}
+
+function endRequest(clients: ClientRequests, request: RecordedRequest): void {
+  const record = request[RECORD]!;
+  const failure = failureOf(record, request);
+  const { facts, scheme, span } = record;
+  if (facts.serverPort === 0) {
+    facts.serverPort = facts.peerPort ?? (failure as { port?: number } | undefined)?.port ?? DEFAULT_PORTS[scheme] ?? 0;
+    span.target = urlOf(request, scheme, facts.serverAddress, facts.serverPort);
+  }
+  clients.end(record, failure);
+}
+
+/** What stopped a request: its error, or that it closed before its response was complete. */
+function failureOf(record: ClientRecord, request: RecordedRequest): unknown {
+  const { [ERROR]: error, res } = request;
+  if (error !== undefined) return error;
+  if (res === undefined) return new RequestAborted('the request was closed before a response arrived');
+  // The channel tells of no response that becomes an upgrade or a tunnel.
+  if (record.facts.statusCode === 0) noteResponse(record, res);
+  else if (!res.complete) return new RequestAborted('the response was closed before its end');
+  return undefined;
+}
+
+function noteResponse({ facts }: ClientRecord, response: IncomingMessage): void {
+  facts.statusCode = response.statusCode ?? 0;
+  facts.protocolVersion = response.httpVersion;
+  // The socket may be gone when the span is read.
+  facts.peerAddress = response.socket.remoteAddress;
+  facts.peerPort = response.socket.remotePort;
+}
+
+/** A request that one of its sides gave up. */
+class RequestAborted extends Error {
+  readonly code = 'aborted';
+
+  constructor(message: string) {
+    super(message);
+    this.name = 'RequestAborted';
+  }
+}
+
+// ---- where it goes --------------------------------------------------------------------------------------------------
+
+/**
+ * The port is not on the request, but Node writes it into `Host` unless it is the agent's default. 0 where the
+ * application has written another host there: then only the connection knows it.
+ */
+function portOf(request: RecordedRequest, scheme: string, address: string): number {
+  const header = request.getHeader('host') ?? writtenHeader(request._header, 'host');
+  const host = hostOf(address);
+  if (header === host) return request.agent?.defaultPort ?? DEFAULT_PORTS[scheme] ?? 0;
+  const port = typeof header === 'string' && header.startsWith(`${host}:`) ? Number(header.slice(host.length + 1)) : 0;
+  return Number.isInteger(port) ? port : 0;
+}
+
+function urlOf(request: RecordedRequest, scheme: string, address: string, port: number): string {
+  const { path } = request;
+  // Through a proxy the path is the whole URL already.
+  if (!path.startsWith('/') && /^https?:/.test(path)) return path;
+  const authority = port === 0 || port === DEFAULT_PORTS[scheme] ? hostOf(address) : `${hostOf(address)}:${port}`;
+  return `${scheme}://${authority}${path}`;
+}
+
+function hostOf(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
+}
+
+// ---- its headers ----------------------------------------------------------------------------------------------------
+
+/**
+ * Sets a header in place of the application's of that name. Node has written the headers already when they came as a
+ * list or wait for 100-continue; the text is not on its way yet, as there is no connection before the next turn.
+ */
+function setHeader(request: RecordedRequest, name: string, value: string): void {
+  const written = request._header;
+  if (written === null) {
+    request.setHeader(name, value);
+    return;
+  }
+  const lines = written.split('\r\n').filter((line) => !isHeader(line, name));
+  // Two empty ones are left of the end.
+  lines.splice(-2, 0, `${name}: ${value}`);
+  request._header = lines.join('\r\n');
+  const waiting = request.outputData[0];
+  if (waiting?.data === written) waiting.data = request._header;
+}
+
+function writtenHeader(text: string | null, name: string): string | undefined {
+  const line = text?.split('\r\n').find((candidate) => isHeader(candidate, name));
+  return line?.slice(name.length + 1).trim();
+}
+
+function isHeader(line: string, name: string): boolean {
+  return line.charCodeAt(name.length) === 58 /* : */ && line.slice(0, name.length).toLowerCase() === name;
+}
+
+// ---- Node 20 --------------------------------------------------------------------------------------------------------
 
 interface PatchedModule {
   request: Request;
   get: Request;
 }
 
-function patchModule(module: PatchedModule, scheme: string, patched: (original: Request, scheme: string) => Request): () => void {
+/** Calls `created` with every request that is made through either module; returns how to undo it. */
+function patchModules(created: (request: RecordedRequest) => void): () => void {
+  let active = true;
+  const patched = (original: Request): Request =>
+    function request(this: unknown, ...args: unknown[]): ClientRequest {
+      const made = original.apply(this, args);
+      if (active) created(made as RecordedRequest);
+      return made;
+    };
+  // Not imported: on later Nodes it costs 9 MB and 6 ms, and nothing needs it there.
+  const https = process.getBuiltinModule('node:https') as unknown as PatchedModule;
+  const undo = [patchModule(http as unknown as PatchedModule, patched), patchModule(https, patched)];
+  syncBuiltinESMExports();
+  return () => {
+    active = false;
+    for (const restore of undo) restore();
+    syncBuiltinESMExports();
+  };
+}
+
+function patchModule(module: PatchedModule, patched: (original: Request) => Request): () => void {
   const { request: originalRequest, get: originalGet } = module;
-  const request = patched(originalRequest, scheme);
+  const request = patched(originalRequest);
   // Node's own get calls its module's request by closure, so it is written again over the patched one.
   const get: Request = function get(this: unknown, ...args: unknown[]): ClientRequest {
     const req = request.apply(this, args);
@@ -89,129 +229,4 @@ function patchModule(module: PatchedModule, scheme: string, patched: (original: 
 /** Gives a function the name and the number of parameters of the one it stands for; bundlers rename functions. */
 function disguised(fn: Request, { name, length }: Request): Request {
   return Object.defineProperties(fn, { name: { value: name, configurable: true }, length: { value: length, configurable: true } });
-}
-
-function subscribeResponses(guard: Guard): () => void {
-  const onResponse = guard.wrap('http-client', (message: unknown) => {
-    const { request, response } = message as { request: RecordedRequest; response: IncomingMessage };
-    if (request[RECORD] !== undefined) noteResponse(request[RECORD], response);
-  });
-  const onError = guard.wrap('http-client', (message: unknown) => {
-    const { request, error } = message as { request: RecordedRequest; error: unknown };
-    if (request[RECORD] !== undefined) request[ERROR] = error;
-  });
-  subscribe('http.client.response.finish', onResponse);
-  subscribe('http.client.request.error', onError);
-  return () => {
-    unsubscribe('http.client.response.finish', onResponse);
-    unsubscribe('http.client.request.error', onError);
-  };
-}
-
-function noteResponse({ facts }: ClientRecord, response: IncomingMessage): void {
-  facts.statusCode = response.statusCode ?? 0;
-  facts.protocolVersion = response.httpVersion;
-  // The socket may be gone when the span is read.
-  facts.peerAddress = response.socket.remoteAddress;
-  facts.peerPort = response.socket.remotePort;
-}
-
-/** Undefined for arguments that Node is about to refuse: the application gets Node's own error, and it is no failure of ours. */
-function beginRequest(clients: ClientRequests, args: unknown[], scheme: string): { args: unknown[]; injection: Injection } | undefined {
-  const target = targetOf(args, scheme);
-  const at = optionsIndex(args);
-  const options = at === -1 ? undefined : (args[at] as RequestOptions);
-  if (target === undefined || isOddList(options?.headers)) return undefined;
-  const record = clients.begin(target);
-  const headers: [string, string][] = [];
-  clients.inject(record, (name, value) => headers.push([name, value]));
-  if (options === undefined || !sendsHeadersAtOnce(options.headers)) return { args, injection: { record, headers } };
-  const injected = [...args];
-  injected[at] = { ...options, headers: withHeaders(options.headers!, headers) };
-  return { args: injected, injection: { record, headers: [] } };
-}
-
-function attachRequest(request: ClientRequest, { record, headers }: Injection, onClose: (this: ClientRequest) => void): void {
-  (request as RecordedRequest)[RECORD] = record;
-  request.on('close', onClose);
-  if (request.headersSent) return;
-  for (const [name, value] of headers) request.setHeader(name, value);
-}
-
-/** What stopped a request: its error, or that it closed before its response was complete. */
-function failureOf(request: RecordedRequest): unknown {
-  const { [RECORD]: record, [ERROR]: error, res } = request;
-  if (error !== undefined) return error;
-  if (res === undefined) return new RequestAborted('the request was closed before a response arrived');
-  // The channel tells of no response that becomes an upgrade or a tunnel.
-  if (record!.facts.statusCode === 0) noteResponse(record!, res);
-  else if (!res.complete) return new RequestAborted('the response was closed before its end');
-  return undefined;
-}
-
-/** A request that one of its sides gave up. */
-class RequestAborted extends Error {
-  readonly code = 'aborted';
-
-  constructor(message: string) {
-    super(message);
-    this.name = 'RequestAborted';
-  }
-}
-
-/** Where the options object is among `(url, options?, callback?)` or `(options, callback?)`; -1 for none. */
-function optionsIndex(args: readonly unknown[]): number {
-  const at = typeof args[0] === 'string' || args[0] instanceof URL ? 1 : 0;
-  return typeof args[at] === 'object' && args[at] !== null ? at : -1;
-}
-
-/** Node sends headers from the constructor when they are a list, or when the client waits for 100-continue. */
-function sendsHeadersAtOnce(headers: RequestOptions['headers']): boolean {
-  if (headers === undefined || headers === null) return false;
-  return Array.isArray(headers) || Object.keys(headers).some((name) => name.toLowerCase() === 'expect');
-}
-
-/** A flat list of names and values in which one is missing; Node refuses it and says what it holds. */
-function isOddList(headers: RequestOptions['headers']): boolean {
-  return Array.isArray(headers) && !Array.isArray(headers[0]) && headers.length % 2 !== 0;
-}
-
-/** The headers with ours, which replace those of the same name. */
-function withHeaders(headers: OutgoingHttpHeaders | readonly string[], added: readonly [string, string][]): OutgoingHttpHeaders | string[] {
-  const isOurs = (name: unknown): boolean => added.some(([own]) => own === String(name).toLowerCase());
-  if (!Array.isArray(headers)) {
-    const kept = Object.entries(headers as OutgoingHttpHeaders).filter(([name]) => !isOurs(name));
-    return Object.fromEntries([...kept, ...added]);
-  }
-  const list = headers as readonly (string | readonly string[])[];
-  if (Array.isArray(list[0])) return [...list.filter(([name]) => !isOurs(name)), ...added] as unknown as string[];
-  return [...list.filter((_, i) => !isOurs(list[i - (i % 2)])), ...added.flat()] as string[];
-}
-
-/** The request as Node will make it: options win over the URL, as in `http.request(url, options)`. */
-function targetOf(args: readonly unknown[], scheme: string): ClientTarget | undefined {
-  const at = optionsIndex(args);
-  const options = (at === -1 ? {} : args[at]) as RequestOptions & { protocol?: string };
-  const url = typeof args[0] === 'string' ? parseUrl(args[0]) : args[0] instanceof URL ? args[0] : undefined;
-  if (url === undefined && typeof args[0] === 'string') return undefined;
-  const method: unknown = options.method ?? 'GET';
-  const protocol: unknown = options.protocol || url?.protocol || `${scheme}:`;
-  const hostname: unknown = (options.hostname ?? url?.hostname) || options.host || 'localhost';
-  if (typeof method !== 'string' || typeof protocol !== 'string' || typeof hostname !== 'string') return undefined;
-  const address = hostname.replace(/^\[|\]$/g, '');
-  const defaultPort = protocol === 'https:' ? 443 : 80;
-  const port = Number(String(options.port || url?.port || options.defaultPort || defaultPort));
-  const path: unknown = options.path ?? (url === undefined ? '/' : url.pathname + url.search);
-  const authority = (address.includes(':') ? `[${address}]` : address) + (port === defaultPort ? '' : `:${port}`);
-  const name = protocol.replace(/:$/, '');
-  return { method: method.toUpperCase(), url: `${name}://${authority}${String(path)}`, scheme: name, address, port };
-}
-
-function parseUrl(text: string): URL | undefined {
-  try {
-    return new URL(text);
-  } catch {
-    // Node parses it again and throws the application's error.
-    return undefined;
-  }
 }

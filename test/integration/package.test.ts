@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { MAJORS, nodeBinary } from '../helpers/nodes.ts';
+import { MAJORS, nodeBinary } from '../helpers/nodes.mjs';
 import { APPS, killAll, ownLines, ROOT, startService, type Service } from '../helpers/process.ts';
 
 const { devDependencies } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {

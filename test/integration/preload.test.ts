@@ -6,7 +6,7 @@ import net, { type AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { nodeBinary } from '../helpers/nodes.ts';
+import { nodeBinary } from '../helpers/nodes.mjs';
 import { APPS, exchange, killAll, ownLines, REGISTER, ROOT, run, runToEnd, startService } from '../helpers/process.ts';
 
 const REGISTER_MODULE = REGISTER.replace(/js$/, 'mjs');

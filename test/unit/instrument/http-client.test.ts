@@ -123,6 +123,23 @@ describe('the headers of a trace are sent once', () => {
     });
   });
 
+  it('to the port of the connection where the application has written another host', async () => {
+    await responded(http.get(at(), { headers: { Host: 'api.internal' } }));
+    const [span] = await harness.take(1);
+    expect(span!.attributes).toMatchObject({
+      'url.full': `${url}/path?x=1`,
+      'server.address': '127.0.0.1',
+      'server.port': Number(at().port),
+    });
+  });
+
+  it('to the default port of the agent, which Node leaves out of the host', async () => {
+    const agent = Object.assign(new http.Agent(), { defaultPort: Number(at().port) });
+    await responded(http.get({ hostname: at().hostname, path: '/path?x=1', agent }));
+    const [span] = await harness.take(1);
+    expect(span!.attributes).toMatchObject({ 'url.full': `${url}/path?x=1`, 'server.port': Number(at().port) });
+  });
+
   it('without touching what the application passed', async () => {
     const headers = { expect: '100-continue' };
     const options = { method: 'POST', headers };
@@ -195,6 +212,12 @@ describe('a request that fails', () => {
     expect(span!.attributes['error.type']).toBe('ECONNREFUSED');
     expect(span!.status).toMatchObject({ code: 2, message: `connect ECONNREFUSED 127.0.0.1:${port}` });
     expect(span!.events.map(({ name }) => name)).toEqual(['exception']);
+  });
+
+  it('has the port that refused it, whatever host the application has written', async () => {
+    await responded(http.get('http://127.0.0.1:1/', { headers: { Host: 'api.internal' } })).catch(() => {});
+    const [span] = await harness.take(1);
+    expect(span!.attributes).toMatchObject({ 'url.full': 'http://127.0.0.1:1/', 'server.port': 1, 'error.type': 'ECONNREFUSED' });
   });
 
   describe('with a server that does not answer', () => {
@@ -309,7 +332,7 @@ describe('the application cannot tell:', () => {
   });
 
   it('a request has no listener of ours but one for close', async () => {
-    const plain = original.httpGet(url);
+    const plain = runSuppressed(() => http.get(url));
     const mine = http.get(url);
     const listeners = (request: http.ClientRequest): Record<string, number> =>
       Object.fromEntries(request.eventNames().map((name) => [String(name), request.listenerCount(name)]));
