@@ -1,11 +1,11 @@
 // The programs of others that contract tests check our output with. Finds them, and on Debian as root installs those
-// that are missing. Called by test/run.mjs; a test asks require-peer.ts whether it can run.
+// that are missing. Called by test/run.mjs, where a test asks require-peer.ts whether it can run, and by bench/ for its load.
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { runWithProgress } from '../../examples/shop/setup.mjs';
 
 /** Each with a command that succeeds only where it is there, and the Debian package that brings it. */
-const PEERS = [
+const TEST_PEERS = [
   { name: 'promtool', probe: ['promtool', '--version'], debianPackage: 'prometheus' },
   { name: 'prometheus', probe: ['prometheus', '--version'], debianPackage: 'prometheus' },
   { name: 'go', probe: ['go', 'tool', '-n', 'pprof'], debianPackage: 'golang-go' },
@@ -17,9 +17,12 @@ const PEERS = [
   },
 ];
 
+/** Makes the load of the benchmarks. */
+export const WRK = { name: 'wrk', probe: ['which', 'wrk'], debianPackage: 'wrk' };
+
 /** Installs what is missing where that is possible; answers the peers that are still missing. */
-export async function ensurePeers(say) {
-  const missing = PEERS.filter((peer) => !isThere(peer));
+export async function ensurePeers(say, peers = TEST_PEERS) {
+  const missing = peers.filter((peer) => !isThere(peer));
   if (missing.length === 0 || !canInstall()) return missing;
   const packages = [...new Set(missing.map(({ debianPackage }) => debianPackage))];
   try {
