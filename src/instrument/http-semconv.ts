@@ -1,6 +1,6 @@
 // HTTP spans in the words of the stable semantic conventions (HTTP spans, v1.40 and later): which attributes a server
 // and a client span have and how they are read from Node's objects. Asked only for spans that somebody reads.
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { Attributes } from '@opentelemetry/api';
 import type { ClientRequestFacts } from '../client-request.ts';
 import type { Span, SpanDescriber } from '../trace/span.ts';
@@ -32,24 +32,32 @@ function serverAttributes(span: Span, known: ReadonlySet<string>): Attributes {
   if (res === undefined) return {};
   const { req } = res;
   const { socket, headers } = req;
-  const scheme = forwardedScheme(req) ?? ((socket as { encrypted?: boolean }).encrypted === true ? 'https' : 'http');
+  const { target, method, route } = span;
+  const scheme = forwardedScheme(headers) ?? ((socket as { encrypted?: boolean }).encrypted === true ? 'https' : 'http');
+  const query = target.indexOf('?');
   const attributes: Attributes = {
-    ...methodAttributes(span.method, known),
+    'http.request.method': methodOf(method, known),
     'url.scheme': scheme,
     'network.protocol.version': req.httpVersion,
+    'url.path': (query === -1 ? target : target.slice(0, query)) || '/',
   };
-  const query = span.target.indexOf('?');
-  attributes['url.path'] = (query === -1 ? span.target : span.target.slice(0, query)) || '/';
-  if (query !== -1 && query + 1 < span.target.length) attributes['url.query'] = redact(span.target.slice(query)).slice(1);
-  if (span.route !== '') attributes['http.route'] = span.route;
+  if (!known.has(method)) attributes['http.request.method_original'] = method;
+  if (query !== -1 && query + 1 < target.length) attributes['url.query'] = redact(target.slice(query)).slice(1);
+  if (route !== '') attributes['http.route'] = route;
   const host = forwarded(headers.forwarded, 'host') ?? firstOf(headers['x-forwarded-host']) ?? headers.host;
-  if (host !== undefined) Object.assign(attributes, hostAttributes(host, scheme));
+  if (host !== undefined) {
+    const { address, port } = splitPort(host);
+    const number = port === undefined ? (scheme === 'https' ? 443 : 80) : Number(port);
+    attributes['server.address'] = address;
+    if (Number.isInteger(number)) attributes['server.port'] = number;
+  }
   const agent = headers['user-agent'];
   if (agent !== undefined) attributes['user_agent.original'] = agent;
-  if (socket.remoteAddress !== undefined) attributes['network.peer.address'] = socket.remoteAddress;
-  if (socket.remotePort !== undefined) attributes['network.peer.port'] = socket.remotePort;
+  const { remoteAddress, remotePort } = socket;
+  if (remoteAddress !== undefined) attributes['network.peer.address'] = remoteAddress;
+  if (remotePort !== undefined) attributes['network.peer.port'] = remotePort;
   const client = forwarded(headers.forwarded, 'for') ?? firstOf(headers['x-forwarded-for']);
-  const address = client === undefined ? socket.remoteAddress : splitPort(client).address;
+  const address = client === undefined ? remoteAddress : splitPort(client).address;
   if (address !== undefined) attributes['client.address'] = address;
   if (res.headersSent) attributes['http.response.status_code'] = res.statusCode;
   if (span.errorType !== '') attributes['error.type'] = span.errorType;
@@ -69,11 +77,12 @@ function clientAttributes(span: Span, known: ReadonlySet<string>): Attributes {
   const facts = span.subject as ClientRequestFacts | undefined;
   if (facts === undefined) return {};
   const attributes: Attributes = {
-    ...methodAttributes(span.method, known),
+    'http.request.method': methodOf(span.method, known),
     'server.address': facts.serverAddress,
     'server.port': facts.serverPort,
     'url.full': redactUrl(span.target),
   };
+  if (!known.has(span.method)) attributes['http.request.method_original'] = span.method;
   if (facts.protocolVersion !== '') attributes['network.protocol.version'] = facts.protocolVersion;
   if (facts.peerAddress !== undefined) attributes['network.peer.address'] = facts.peerAddress;
   if (facts.peerPort !== undefined) attributes['network.peer.port'] = facts.peerPort;
@@ -82,20 +91,21 @@ function clientAttributes(span: Span, known: ReadonlySet<string>): Attributes {
   return attributes;
 }
 
-function methodAttributes(method: string, known: ReadonlySet<string>): Attributes {
-  if (known.has(method)) return { 'http.request.method': method };
+/** Node sends and receives methods as they are; a known one in other letters is that method (conventions, `http.request.method_original`). */
+function methodOf(method: string, known: ReadonlySet<string>): string {
+  if (known.has(method)) return method;
   const upper = method.toUpperCase();
-  // Node sends and receives methods as they are; a known one in other letters is that method (conventions, `http.request.method_original`).
-  return { 'http.request.method': known.has(upper) ? upper : '_OTHER', 'http.request.method_original': method };
+  return known.has(upper) ? upper : '_OTHER';
 }
 
-function forwardedScheme(req: IncomingMessage): string | undefined {
-  const proto = forwarded(req.headers.forwarded, 'proto') ?? firstOf(req.headers['x-forwarded-proto']);
+function forwardedScheme(headers: IncomingHttpHeaders): string | undefined {
+  const proto = forwarded(headers.forwarded, 'proto') ?? firstOf(headers['x-forwarded-proto']);
   return proto === 'http' || proto === 'https' ? proto : undefined;
 }
 
 /** A parameter of the first element of a `Forwarded` header (RFC 7239), which is the one nearest to the client. */
 function forwarded(header: string | undefined, name: string): string | undefined {
+  if (header === undefined) return undefined;
   for (const pair of firstOf(header)?.split(';') ?? []) {
     const equals = pair.indexOf('=');
     if (equals === -1 || pair.slice(0, equals).trim().toLowerCase() !== name) continue;
@@ -109,22 +119,34 @@ function forwarded(header: string | undefined, name: string): string | undefined
 }
 
 function firstOf(header: string | string[] | undefined): string | undefined {
+  if (header === undefined) return undefined;
   const text = Array.isArray(header) ? header[0] : header;
   const value = text?.split(',', 1)[0]?.trim();
   return value === '' ? undefined : value;
 }
 
-function hostAttributes(host: string, scheme: string): Attributes {
-  const { address, port } = splitPort(host);
-  const number = port === undefined ? (scheme === 'https' ? 443 : 80) : Number(port);
-  return Number.isInteger(number) ? { 'server.address': address, 'server.port': number } : { 'server.address': address };
+interface HostParts {
+  readonly address: string;
+  readonly port: string | undefined;
 }
 
+/** Hosts taken apart already, and how many may be remembered; clients write what they like there. */
+const hosts = new Map<string, HostParts>();
+const HOSTS_MAX = 100;
+
 /** `host`, `host:port`, `[v6]`, `[v6]:port`, or a bare IPv6 address, which has no port. */
-function splitPort(text: string): { address: string; port: string | undefined } {
-  const colon = text.lastIndexOf(':');
-  const hasPort = colon > text.lastIndexOf(']') && (text.startsWith('[') || text.indexOf(':') === colon);
-  return { address: (hasPort ? text.slice(0, colon) : text).replace(/^\[|\]$/g, ''), port: hasPort ? text.slice(colon + 1) : undefined };
+function splitPort(text: string): HostParts {
+  let parts = hosts.get(text);
+  if (parts === undefined) {
+    const colon = text.lastIndexOf(':');
+    const hasPort = colon > text.lastIndexOf(']') && (text.startsWith('[') || text.indexOf(':') === colon);
+    parts = {
+      address: (hasPort ? text.slice(0, colon) : text).replace(/^\[|\]$/g, ''),
+      port: hasPort ? text.slice(colon + 1) : undefined,
+    };
+    if (hosts.size < HOSTS_MAX) hosts.set(text, parts);
+  }
+  return parts;
 }
 
 function redact(query: string): string {
