@@ -148,7 +148,8 @@ export class ClientRequests {
     const method = this.#methodIndex.get(span.method) ?? 0;
     const version = VERSIONS.indexOf(facts.protocolVersion);
     const isPort = facts.serverPort >= 0 && facts.serverPort < 65_536;
-    if (status === 0 || version === -1 || !isPort || (span.errorType !== '' && span.errorType !== String(status))) return this.#resolve(record);
+    if (status === 0 || version === -1 || !isPort || (span.errorType !== '' && span.errorType !== String(status)))
+      return this.#resolve(record);
     const cells = this.#cells.get(facts.serverAddress) ?? this.#keep(facts.serverAddress);
     if (cells === undefined) return this.#resolve(record);
     const key = (((method * 65_536 + facts.serverPort) * 1024 + status) * 2 + version) * 2 + (scheme === 'https' ? 1 : 0);
