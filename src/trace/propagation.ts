@@ -226,6 +226,7 @@ function baggageMetadata(text: string): NonNullable<BaggageEntry['metadata']> {
 }
 
 function decode(text: string): string | undefined {
+  if (!text.includes('%')) return text;
   try {
     return decodeURIComponent(text);
   } catch {

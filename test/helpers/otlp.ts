@@ -55,8 +55,18 @@ export function encodable(span: ReadableSpan): EncodableSpan {
   const { traceId, spanId, traceFlags, traceState } = span.spanContext();
   const { droppedAttributesCount, droppedEventsCount, droppedLinksCount } = span;
   return {
-    ...{ traceId, spanId, traceFlags, name, kind, attributes, events, links, instrumentationScope },
-    ...{ droppedAttributesCount, droppedEventsCount, droppedLinksCount },
+    traceId,
+    spanId,
+    traceFlags,
+    name,
+    kind,
+    attributes,
+    events,
+    links,
+    instrumentationScope,
+    droppedAttributesCount,
+    droppedEventsCount,
+    droppedLinksCount,
     parentSpanId: parentSpanContext?.spanId,
     parentIsRemote: parentSpanContext?.isRemote === true,
     traceState: traceState?.serialize() ?? '',
