@@ -2,7 +2,7 @@
 //
 //   http.server.request.start ──► begin(req, res)   parse traceparent, decide sampling, make the one record (a Span),
 //                                                   make it active, hang it on the response, count it as active
-//   a router matches          ──► named(res, route)
+//   a router matches          ──► named(res, route)  and label the samples of the profiler
 //   a framework sees an error ──► failed(res, error)
 //   res 'close'               ──► end(res)          observe the duration in the route's held cell, end the span
 //
@@ -39,6 +39,12 @@ const NOTED: unique symbol = Symbol('sonde.noted-error');
 /** On a connection: its pipelined responses that wait, or have waited, for another to be sent. */
 const WAITING: unique symbol = Symbol('sonde.waiting');
 
+/** Where the profiler is told what the samples that it takes from now on are about. */
+export interface SampleLabels {
+  /** The active request is served by `route`; empty when nothing serves it after all. */
+  routed(route: string): void;
+}
+
 /** Longest route template kept; what is longer is a generated pattern nobody reads. */
 const ROUTE_LENGTH_MAX = 256;
 
@@ -55,6 +61,8 @@ export interface RequestsDeps {
   readonly tracing: Tracing;
   /** Says what a server span is called and which attributes it has. */
   readonly describer: SpanDescriber;
+  /** Absent when nothing is profiled. */
+  readonly labels?: SampleLabels | undefined;
 }
 
 type RecordedResponse = ServerResponse & { [RECORD]?: Span | undefined; [NOTED]?: unknown; req: IncomingMessage };
@@ -69,6 +77,7 @@ export class ServerRequests {
   readonly #clock: Clock;
   readonly #tracing: Tracing;
   readonly #describer: SpanDescriber;
+  readonly #labels: SampleLabels | undefined;
   readonly #durations: Series<HistogramCell>;
   readonly #active: Series<NumberCell>;
   readonly #routes = new Map<string, RouteCells>();
@@ -83,6 +92,7 @@ export class ServerRequests {
     this.#clock = deps.clock;
     this.#tracing = deps.tracing;
     this.#describer = deps.describer;
+    this.#labels = deps.labels;
     this.#methods = ['_OTHER', ...options.knownMethods];
     this.#methodIndex = new Map(this.#methods.map((method, index) => [method, index]));
     this.#durations = histogramSeries(
@@ -143,12 +153,15 @@ export class ServerRequests {
     const span = (res as RecordedResponse)[RECORD];
     if (span === undefined) return;
     span.route = route.length > ROUTE_LENGTH_MAX ? route.slice(0, ROUTE_LENGTH_MAX) : route;
+    this.#labels?.routed(span.route);
   }
 
   /** Takes the route's name back: all routes have passed the request on, and nothing serves it. */
   unrouted(res: ServerResponse): void {
     const span = (res as RecordedResponse)[RECORD];
-    if (span !== undefined) span.route = '';
+    if (span === undefined) return;
+    span.route = '';
+    this.#labels?.routed('');
   }
 
   /** Notes an error of the application's on this response's span, once however often it is reported. The status decides whether the request failed. */

@@ -5,7 +5,7 @@ import type { Span as ApiSpan } from '@opentelemetry/api';
 import { ClientRequests } from './client-request.ts';
 import { processEnvironment, readConfig, type Config, type OtlpConfig } from './config.ts';
 import { SystemClock } from './core/clock.ts';
-import { activeContext, activeIds, runSuppressed, runWith, SPAN_KEY } from './core/context.ts';
+import { activeContext, activeIds, activeSpan, runSuppressed, runWith, SPAN_KEY } from './core/context.ts';
 import { StderrDiag, type Diag } from './core/diag.ts';
 import { onExit } from './core/exit.ts';
 import { Guard } from './core/guard.ts';
@@ -36,6 +36,7 @@ import { RuntimeMetrics } from './metrics/runtime.ts';
 import { selfFamilies } from './metrics/self.ts';
 import { ConfigError, describeProblem, type Options } from './options.ts';
 import { ProfileEngine } from './profile/engine.ts';
+import { RouteLabels } from './profile/labels.ts';
 import { ServerRequests } from './request.ts';
 import { Access } from './serve/access.ts';
 import type { AdminServer } from './serve/admin.ts';
@@ -44,6 +45,7 @@ import type { Sonde } from './sonde.ts';
 import { W3CPropagator } from './trace/propagation.ts';
 import { TraceRing } from './trace/ring.ts';
 import { createSampler } from './trace/sampling.ts';
+import { Span } from './trace/span.ts';
 import { SondeTracerProvider, Tracing } from './trace/tracer.ts';
 
 /** Where two copies of the package meet: one process has one Sonde. */
@@ -111,6 +113,7 @@ export class SondeRuntime implements Sonde {
   readonly #clock = new SystemClock();
   readonly #resource: ProcessResource;
   readonly #tracing: Tracing;
+  readonly #labels: RouteLabels | undefined;
   readonly #requests: ServerRequests;
   readonly #clients: ClientRequests;
   readonly #runtime: RuntimeMetrics;
@@ -143,9 +146,11 @@ export class SondeRuntime implements Sonde {
       push: undefined,
     });
     const { knownMethods, seriesLimit } = config;
+    const labels = config.profiling ? new RouteLabels({ guard, active: activeSpan, routeOf }) : undefined;
+    this.#labels = labels;
     this.#requests = new ServerRequests(
       { knownMethods, seriesLimit },
-      { guard, clock, tracing: this.#tracing, describer: describeServer({ knownMethods }) },
+      { guard, clock, tracing: this.#tracing, describer: describeServer({ knownMethods }), labels },
     );
     this.#clients = new ClientRequests({
       clock,
@@ -160,7 +165,9 @@ export class SondeRuntime implements Sonde {
     this.#otelMetrics = new OtelMetricsBridge(guard, () => require('./otel-metrics-sdk.js') as MetricsSdk);
     this.#promClient = new PromClientBridge(guard);
     this.metrics = this.#registry();
-    if (config.profiling || config.leaks) this.profile = new ProfileEngine({ guard, diag, clock, cpu: config.profiling, heap: true });
+    if (config.profiling || config.leaks) {
+      this.profile = new ProfileEngine({ guard, diag, clock, cpu: config.profiling, heap: true, labels });
+    }
     if (config.leaks) this.leaks = this.#leakDetector(this.profile!);
     if (config.enabled) this.endpoints = this.#endpoints();
   }
@@ -300,6 +307,7 @@ export class SondeRuntime implements Sonde {
       ['series_limit', this.#requests.overflowed + this.#clients.overflowed],
       ['metric_collision', this.#collisions],
       ['prom_client_unreadable', this.#promClient.failed],
+      ['profile_labels', this.#labels?.overflowed ?? 0],
     ]);
     for (const [signal, exporter] of [
       ['spans', this.#traceExporter],
@@ -408,4 +416,9 @@ export class SondeRuntime implements Sonde {
     // Last: whoever waits for the line may ask for a profile at once.
     if (address !== undefined) this.#diag.announce(`${this.#title()} listening on ${address.url}`);
   }
+}
+
+/** Route of the request that a span belongs to. */
+function routeOf(span: object): string {
+  return span instanceof Span ? (span.root ?? span).route : '';
 }

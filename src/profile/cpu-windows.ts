@@ -1,11 +1,13 @@
 // Continuous CPU and wall profiling by the addon: windows of at most ten seconds, cut without a gap, kept in a ring
 // and given to whoever is collecting. Owned by the engine. A rotation blocks for 1 to 6 ms with a usual service.
+import type { AsyncLocalStorage } from 'node:async_hooks';
 import { isMainThread } from 'node:worker_threads';
 import type { Clock } from '../core/clock.ts';
 import type { Diag } from '../core/diag.ts';
 import type { Guard, Timer } from '../core/guard.ts';
-import type { NativeProfilers, NativeTimeProfiler } from './native.ts';
-import type { Profile } from './profile.ts';
+import type { RouteLabels } from './labels.ts';
+import { createTimeProfiler, type NativeProfilers, type NativeTimeProfiler } from './native.ts';
+import { NO_LABELS, type Profile } from './profile.ts';
 import { fromTimeTree, SAMPLING_INTERVAL_MICROS } from './v8.ts';
 import { WindowRing } from './window-ring.ts';
 
@@ -29,16 +31,23 @@ const SHARED_CUT_MILLIS = 5;
  */
 const WHOLE_MILLIS_MIN = 900;
 
+/** Windows has no SIGPROF, which contexts and CPU times need; there a hit counts as an interval of CPU, and has no label. */
+const HAS_CONTEXTS = process.platform !== 'win32';
+
 export interface CpuWindowsOptions {
   readonly native: NativeProfilers;
   readonly guard: Guard;
   readonly diag: Diag;
   readonly clock: Clock;
+  /** Gives samples their labels; without it they have none. */
+  readonly labels: RouteLabels | undefined;
 }
 
 export class CpuWindows {
   readonly #options: CpuWindowsOptions;
   readonly #profiler: NativeTimeProfiler;
+  /** The profiler's context key, where it has one. */
+  readonly #store: AsyncLocalStorage<object | undefined> | undefined;
   readonly #ring = new WindowRing();
   /** Lists of those who are collecting now; each gets every window that ends. */
   readonly #collecting = new Set<Profile[]>();
@@ -51,20 +60,19 @@ export class CpuWindows {
 
   constructor(options: CpuWindowsOptions) {
     this.#options = options;
-    // Windows has no SIGPROF, which contexts and CPU times need; there a hit counts as an interval of CPU.
-    const withContexts = process.platform !== 'win32';
-    this.#profiler = new options.native.TimeProfiler({
+    const { profiler, store } = createTimeProfiler(options.native, {
       intervalMicros: SAMPLING_INTERVAL_MICROS,
       // Twice this is what fits: the event loop may be blocked for fifty seconds before samples lose their CPU time.
       durationMillis: 3 * WINDOW_MILLIS_MAX,
-      withContexts,
-      collectCpuTime: withContexts,
+      withContexts: HAS_CONTEXTS,
+      collectCpuTime: HAS_CONTEXTS,
       workaroundV8Bug: false,
       isMainThread,
       lineNumbers: false,
       collectAsyncId: false,
-      useCPED: false,
     });
+    this.#profiler = profiler;
+    this.#store = store;
   }
 
   get ringBytes(): number {
@@ -88,7 +96,7 @@ export class CpuWindows {
   /** Starts sampling. Blocks once, for 10 ms on Node 20 and 25 to 135 ms on 24, as V8 lists all compiled code. */
   start(): void {
     this.#profiler.start();
-    this.#profiler.context = {};
+    if (HAS_CONTEXTS) this.#options.labels?.start(this.#profiler, this.#store);
     this.#windowStartMillis = this.#options.clock.monotonicMillis();
     this.#timer = this.#options.guard.every('profile', WINDOW_MILLIS_MIN, () => {
       // Timers fire a little early or late; the check must not make each window a second longer.
@@ -98,6 +106,7 @@ export class CpuWindows {
 
   stop(): void {
     this.#timer?.stop();
+    this.#options.labels?.stop();
     this.#profiler.stop(false);
     this.#profiler.dispose();
     this.#ring.clear();
@@ -130,14 +139,14 @@ export class CpuWindows {
 
   /** Ends the current window and begins the next. */
   #rotate(): void {
-    const { clock } = this.#options;
+    const { clock, labels } = this.#options;
     const startMillis = this.#windowStartMillis;
     const nowMillis = clock.monotonicMillis();
     const tree = this.#profiler.stop(true);
     this.#windowStartMillis = nowMillis;
     if (nowMillis - startMillis >= WHOLE_MILLIS_MIN) this.#restartIfStuck();
-    // Labels (trace id, route) will be resolved here from the contexts of the samples.
-    const window = fromTimeTree(tree, clock.epochMillis(startMillis));
+    labels?.rotated();
+    const window = fromTimeTree(tree, clock.epochMillis(startMillis), (context) => labels?.labelsOf(context) ?? NO_LABELS);
     this.#ring.push(window);
     for (const windows of this.#collecting) windows.push(window);
     this.#rotations += 1;

@@ -10,6 +10,7 @@ import { HeapSampler } from './heap-sampler.ts';
 import type { HotFunction } from './hot-functions.ts';
 import { hotFunctions } from './hot-functions.ts';
 import { profileCpu } from './inspector.ts';
+import type { RouteLabels } from './labels.ts';
 import type { NativeProfilers } from './native.ts';
 import { loadNativeProfilers } from './native.ts';
 import type { Profile } from './profile.ts';
@@ -29,6 +30,8 @@ export interface ProfileEngineOptions {
   readonly cpu: boolean;
   /** Sample the heap (`SONDE_PROFILING` or `SONDE_LEAKS`). */
   readonly heap: boolean;
+  /** Labels of the samples of continuous profiling; none without it. */
+  readonly labels?: RouteLabels | undefined;
   /** How the addon is loaded; for tests of its absence. */
   readonly loadNative?: () => Promise<NativeProfilers>;
 }
@@ -237,9 +240,9 @@ export class ProfileEngine {
   }
 
   #startWindows(native: NativeProfilers): void {
-    const { guard, diag, clock } = this.#options;
+    const { guard, diag, clock, labels } = this.#options;
     try {
-      const windows = new CpuWindows({ native, guard, diag, clock });
+      const windows = new CpuWindows({ native, guard, diag, clock, labels });
       windows.start();
       this.#windows = windows;
     } catch (error) {

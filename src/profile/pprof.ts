@@ -10,7 +10,8 @@ import { ProtoWriter } from './protobuf.ts';
 // Field numbers of profile.proto.
 const PROFILE = { sampleType: 1, sample: 2, location: 4, function: 5, string: 6 } as const;
 const PROFILE_TAIL = { timeNanos: 9, durationNanos: 10, periodType: 11, period: 12, defaultSampleType: 14 } as const;
-const SAMPLE = { locationId: 1, value: 2 } as const;
+const SAMPLE = { locationId: 1, value: 2, label: 3 } as const;
+const LABEL = { key: 1, str: 2 } as const;
 const LOCATION = { id: 1, line: 4 } as const;
 const LINE = { functionId: 1, line: 2 } as const;
 const FUNCTION = { id: 1, name: 2, systemName: 3, filename: 4, startLine: 5 } as const;
@@ -33,8 +34,9 @@ async function encode(profile: Profile): Promise<Uint8Array> {
   const part = new ProtoWriter();
   const strings = new StringTable();
   for (const type of profile.sampleTypes) out.message(PROFILE.sampleType, valueType(part, strings, type));
+  const labelSets = profile.labelSets.map((set) => Object.entries(set).map(([key, value]) => label(strings, key, value)));
   for (let i = 0; i < profile.sampleNodes.length; i++) {
-    out.message(PROFILE.sample, sample(part, profile, i));
+    out.message(PROFILE.sample, sample(part, labelSets, profile, i));
     if (i % SAMPLES_PER_TURN === SAMPLES_PER_TURN - 1) await nextTurn();
   }
   for (const [index, frame] of profile.frames.entries()) {
@@ -57,12 +59,20 @@ function valueType(part: ProtoWriter, strings: StringTable, { type, unit }: Valu
   return part.bytes;
 }
 
-function sample(part: ProtoWriter, profile: Profile, index: number): Uint8Array {
+function label(strings: StringTable, key: string, value: string): Uint8Array {
+  const part = new ProtoWriter();
+  part.number(LABEL.key, strings.index(key));
+  part.number(LABEL.str, strings.index(value));
+  return part.bytes;
+}
+
+function sample(part: ProtoWriter, labelSets: readonly Uint8Array[][], profile: Profile, index: number): Uint8Array {
   const columns = profile.sampleTypes.length;
   const values = profile.values.subarray(index * columns, (index + 1) * columns);
   part.reset();
   part.packed(SAMPLE.locationId, locationIds(profile, profile.sampleNodes[index] as number));
   part.packed(SAMPLE.value, values.map(Math.round));
+  for (const bytes of labelSets[profile.sampleLabels[index] as number] as Uint8Array[]) part.message(SAMPLE.label, bytes);
   return part.bytes;
 }
 

@@ -1,6 +1,6 @@
 // A profile in memory: a call tree in flat arrays with one row of values per sampled node. It is what the ring
-// keeps (a node costs 8 bytes, a row 28), what merge and subtract work on, and what pprof.ts writes. The
-// vocabulary is profile.proto's. Labels will be one more column beside `sampleNodes`.
+// keeps (a node costs 8 bytes, a row 32), what merge and subtract work on, and what pprof.ts writes. The
+// vocabulary is profile.proto's.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** A function as V8 knows it; `line` is where the function starts, 1-based, 0 where there is none. */
@@ -17,6 +17,12 @@ export interface ValueType {
   readonly type: string;
   readonly unit: string;
 }
+
+/** Labels by name. Samples of a stack with different label sets are different samples. */
+export type LabelSet = Readonly<Record<string, string>>;
+
+/** The label set of a sample that has no label. */
+export const NO_LABELS: LabelSet = Object.freeze({});
 
 /** What stands in a profile beside its samples. */
 export interface ProfileHead {
@@ -36,8 +42,12 @@ export interface Profile extends ProfileHead {
   readonly parents: Int32Array;
   /** Index into `frames` of each node. */
   readonly nodeFrames: Int32Array;
-  /** The node that each sample ends in; a node has at most one sample. */
+  /** The node that each sample ends in; a node has at most one sample with each label set. */
   readonly sampleNodes: Int32Array;
+  /** Index into `labelSets` of each sample. */
+  readonly sampleLabels: Int32Array;
+  /** Each label set once; the first is the empty one. */
+  readonly labelSets: readonly LabelSet[];
   /** One row per sample, `sampleTypes.length` numbers each. */
   readonly values: Float64Array;
 }
@@ -55,11 +65,16 @@ export class ProfileBuilder {
   readonly #nodeFrames: number[] = [];
   readonly #nodeIds = new Map<number, number>();
   readonly #sampleNodes: number[] = [];
-  readonly #sampleIds = new Map<number, number>();
+  readonly #sampleLabels: number[] = [];
+  readonly #labelSets: LabelSet[] = [];
+  readonly #labelIds = new Map<string, number>();
+  /** By label set and node. */
+  readonly #sampleIds: Map<number, number>[] = [];
   readonly #values: number[] = [];
 
   constructor(columns: number) {
     this.#columns = columns;
+    this.labels(NO_LABELS);
   }
 
   frame(name: string, file: string, line: number): number {
@@ -87,12 +102,26 @@ export class ProfileBuilder {
     return id;
   }
 
-  /** Adds `value` to one column of the node's sample. */
-  add(node: number, column: number, value: number): void {
-    let sample = this.#sampleIds.get(node);
+  /** The id of a label set, 0 for the empty one; labels in another order make another set. */
+  labels(set: LabelSet): number {
+    const key = JSON.stringify(set);
+    let id = this.#labelIds.get(key);
+    if (id === undefined) {
+      id = this.#labelSets.push(set) - 1;
+      this.#labelIds.set(key, id);
+      this.#sampleIds.push(new Map());
+    }
+    return id;
+  }
+
+  /** Adds `value` to one column of the node's sample with a label set. */
+  add(node: number, column: number, value: number, labels: number = 0): void {
+    const ofLabels = this.#sampleIds[labels] as Map<number, number>;
+    let sample = ofLabels.get(node);
     if (sample === undefined) {
       sample = this.#sampleNodes.push(node) - 1;
-      this.#sampleIds.set(node, sample);
+      this.#sampleLabels.push(labels);
+      ofLabels.set(node, sample);
       for (let i = 0; i < this.#columns; i++) this.#values.push(0);
     }
     const at = sample * this.#columns + column;
@@ -106,15 +135,18 @@ export class ProfileBuilder {
       parents: Int32Array.from(this.#parents),
       nodeFrames: Int32Array.from(this.#nodeFrames),
       sampleNodes: Int32Array.from(this.#sampleNodes),
+      sampleLabels: Int32Array.from(this.#sampleLabels),
+      labelSets: this.#labelSets,
       values: Float64Array.from(this.#values),
     };
   }
 }
 
-/** Bytes a profile holds, for the ring's limit: arrays exactly, a frame as 56 (48 and its slot), strings as shared. */
+/** Bytes a profile holds, for the ring's limit: arrays exactly, a frame or label set as 56 (48 and its slot), strings as shared. */
 export function sizeBytes(profile: Profile): number {
-  const { parents, nodeFrames, sampleNodes, values, frames } = profile;
-  return parents.byteLength + nodeFrames.byteLength + sampleNodes.byteLength + values.byteLength + frames.length * 56;
+  const { parents, nodeFrames, sampleNodes, sampleLabels, values, frames, labelSets } = profile;
+  const arrays = [parents, nodeFrames, sampleNodes, sampleLabels, values];
+  return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0) + (frames.length + labelSets.length) * 56;
 }
 
 /** The profile with only the named sample types, the last of them the default; samples without any of it are left out. */
@@ -123,10 +155,12 @@ export function select(profile: Profile, types: readonly string[]): Profile {
   const main = from.at(-1) as number;
   const columns = profile.sampleTypes.length;
   const nodes: number[] = [];
+  const labels: number[] = [];
   const values: number[] = [];
   for (let i = 0; i < profile.sampleNodes.length; i++) {
     if (profile.values[i * columns + main] === 0) continue;
     nodes.push(profile.sampleNodes[i] as number);
+    labels.push(profile.sampleLabels[i] as number);
     for (const column of from) values.push(profile.values[i * columns + column] as number);
   }
   return {
@@ -134,6 +168,7 @@ export function select(profile: Profile, types: readonly string[]): Profile {
     sampleTypes: from.map((column) => profile.sampleTypes[column] as ValueType),
     defaultSampleType: types.at(-1) as string,
     sampleNodes: Int32Array.from(nodes),
+    sampleLabels: Int32Array.from(labels),
     values: Float64Array.from(values),
   };
 }
@@ -155,7 +190,7 @@ export async function merge(profiles: readonly Profile[]): Promise<Profile> {
   return builder.build({ ...first, durationMillis });
 }
 
-/** What `later` has more than `earlier`, per stack; less is negative, equal is left out. Its duration is the time between. */
+/** What `later` has more than `earlier`, per stack and label set; less is negative, equal is left out. Its duration is the time between. */
 export function subtract(later: Profile, earlier: Profile): Profile {
   const builder = new ProfileBuilder(later.sampleTypes.length);
   addAll(builder, later, 1);
@@ -178,11 +213,13 @@ function addAll(builder: ProfileBuilder, profile: Profile, factor: number): void
     const parent = profile.parents[i] as number;
     nodeIds[i] = builder.node(parent === -1 ? -1 : (nodeIds[parent] as number), frameIds[profile.nodeFrames[i] as number] as number);
   }
+  const labelIds = profile.labelSets.map((set) => builder.labels(set));
   const columns = profile.sampleTypes.length;
   for (let i = 0; i < profile.sampleNodes.length; i++) {
+    const labels = labelIds[profile.sampleLabels[i] as number] as number;
     const node = nodeIds[profile.sampleNodes[i] as number] as number;
     for (let column = 0; column < columns; column++) {
-      builder.add(node, column, factor * (profile.values[i * columns + column] as number));
+      builder.add(node, column, factor * (profile.values[i * columns + column] as number), labels);
     }
   }
 }

@@ -4,8 +4,8 @@
 import type { Profiler } from 'node:inspector';
 import type { HeapSamples, HeapSamplesNode } from '../core/heap-samples.ts';
 import { scriptPath } from '../core/script-path.ts';
-import type { Profile, ProfileHead, ValueType } from './profile.ts';
-import { ProfileBuilder } from './profile.ts';
+import type { LabelSet, Profile, ProfileHead, ValueType } from './profile.ts';
+import { NO_LABELS, ProfileBuilder } from './profile.ts';
 
 /** 99 Hz: prime to the 10 ms and 100 ms timers of applications, so that samples do not fall into step with them. */
 export const SAMPLING_INTERVAL_MICROS: number = Math.round(1e6 / 99);
@@ -31,10 +31,18 @@ interface NamedNode {
   readonly lineNumber?: number;
 }
 
-/** A node of a native time profile; `contexts` has one entry per hit, with the CPU time since the sample before. */
+/** A hit of a native time profile, with the CPU time since the sample before. */
+interface Hit {
+  /** What the sampler found in its slot or store; never there for `(idle)` and `(program)`. */
+  readonly context?: object;
+  readonly timestamp: bigint;
+  readonly cpuTime?: number;
+}
+
+/** A node of a native time profile; `contexts` has one entry per hit. */
 export interface TimeNode extends NamedNode {
   readonly hitCount: number;
-  readonly contexts?: readonly { readonly context?: object; readonly timestamp: bigint; readonly cpuTime?: number }[];
+  readonly contexts?: readonly Hit[];
   readonly children: readonly TimeNode[];
 }
 
@@ -57,31 +65,35 @@ export interface AllocationNode extends NamedNode {
  * A time profile with the sample types samples, cpu and wall. Without CPU times every hit outside `(idle)` counts
  * as one interval of CPU. With them, what is charged to `(idle)` is the work that ended before the next sample,
  * a quarter to four fifths of a bursty service's CPU. It is spread over the hits that found the thread running,
- * because a function is hit in proportion to its CPU time, however short its turns are.
+ * because a function is hit in proportion to its CPU time, however short its turns are. Each hit has the labels that
+ * `labelsOf` answers for its context; whole nanoseconds make the sum over labels exact.
  */
-export function fromTimeTree(tree: TimeTree, startEpochMillis: number): Profile {
+export function fromTimeTree(tree: TimeTree, startEpochMillis: number, labelsOf: (context: object) => LabelSet = () => NO_LABELS): Profile {
   const durationMicros = tree.endTime - tree.startTime;
   const measured = tree.hasCpuTime === true;
   const { hits, runningHits, idleCpuNanos } = tally(tree.topDownRoot);
-  const spreadNanos = runningHits > 0 ? idleCpuNanos / runningHits : 0;
+  const spreadNanos = runningHits > 0 ? Math.round(idleCpuNanos / runningHits) : 0;
   // Signals come late on a busy machine; beyond twice the interval the process was not running at all.
   const meanMicros = hits > 0 ? durationMicros / hits : 0;
-  const intervalNanos = 1000 * Math.min(Math.max(meanMicros, SAMPLING_INTERVAL_MICROS), 2 * SAMPLING_INTERVAL_MICROS);
-
-  const cpuNanos = (node: TimeNode): number => {
-    const idle = node.name === IDLE;
-    if (!measured) return idle ? 0 : node.hitCount * intervalNanos;
-    if (!idle) return cpuTimeNanos(node) + countRunning(node) * spreadNanos;
-    return spreadNanos > 0 ? 0 : idleCpuNanos;
-  };
+  const intervalNanos = Math.round(1000 * Math.min(Math.max(meanMicros, SAMPLING_INTERVAL_MICROS), 2 * SAMPLING_INTERVAL_MICROS));
 
   const builder = new ProfileBuilder(3);
+  const add = (node: number, hits: number, cpuNanos: number, labels: number): void => {
+    if (hits === 0 && cpuNanos === 0) return;
+    builder.add(node, 0, hits, labels);
+    builder.add(node, 1, cpuNanos, labels);
+    builder.add(node, 2, hits * intervalNanos, labels);
+  };
+  const labelIds = labelIdsOf(builder, labelsOf);
   walk(builder, tree.topDownRoot, namedFrame, (node, from) => {
-    const cpu = cpuNanos(from);
-    if (from.hitCount === 0 && cpu === 0) return;
-    builder.add(node, 0, from.hitCount);
-    builder.add(node, 1, cpu);
-    builder.add(node, 2, from.hitCount * intervalNanos);
+    const { hitCount, contexts = [] } = from;
+    if (from.name === IDLE) return add(node, hitCount, spreadNanos > 0 ? 0 : cpuTimeNanos(from), 0);
+    if (!measured) return add(node, hitCount, hitCount * intervalNanos, 0);
+    for (const { context, cpuTime = 0 } of contexts) {
+      add(node, 1, cpuTime + (cpuTime > RUNNING_CPU_NANOS ? spreadNanos : 0), labelIds(context));
+    }
+    // Hits beyond the room for contexts.
+    add(node, hitCount - contexts.length, 0, 0);
   });
   const otherNanos = tree.nonJSThreadsCpuTime ?? 0;
   if (otherNanos > 0) builder.add(outermost(builder, '(non-JS threads)'), 1, otherNanos);
@@ -144,6 +156,17 @@ function heapHead(sampleTypes: readonly ValueType[], startEpochMillis: number): 
     period: HEAP_INTERVAL_BYTES,
     startEpochMillis,
     durationMillis: 0,
+  };
+}
+
+/** From the context of a hit to the id of its labels in the builder, asked once a context. */
+function labelIdsOf(builder: ProfileBuilder, labelsOf: (context: object) => LabelSet): (context: object | undefined) => number {
+  const ids = new Map<object, number>();
+  return (context) => {
+    if (context === undefined) return 0;
+    let id = ids.get(context);
+    if (id === undefined) ids.set(context, (id = builder.labels(labelsOf(context))));
+    return id;
   };
 }
 

@@ -3,7 +3,7 @@ import { gunzipSync } from 'node:zlib';
 import { Profile as Decoded } from 'pprof-format';
 import { expect, test } from 'vitest';
 import { encodePprof } from '../../../src/profile/pprof.ts';
-import { type Profile, ProfileBuilder } from '../../../src/profile/profile.ts';
+import { NO_LABELS, type Profile, ProfileBuilder } from '../../../src/profile/profile.ts';
 
 const SAMPLES = { type: 'samples', unit: 'count' };
 const CPU = { type: 'cpu', unit: 'nanoseconds' };
@@ -92,4 +92,20 @@ test('writes names of any script and thousands of samples', async () => {
   );
   expect(decoded.sample).toHaveLength(2500);
   expect(decoded.stringTable.strings).toContain('größe_2499');
+});
+
+test('writes the labels of a sample, and none where there are none', async () => {
+  const builder = new ProfileBuilder(1);
+  const node = builder.node(-1, builder.frame('main', '/app/main.js', 12));
+  const sets = [NO_LABELS, { 'http.route': '/a/:id' }, { 'http.route': '/größe', thread: '/a/:id' }];
+  for (const [i, set] of sets.entries()) builder.add(node, 0, i + 1, builder.labels(set));
+  const head = { sampleTypes: [CPU], defaultSampleType: 'cpu', periodType: CPU, period: 1, startEpochMillis: 0, durationMillis: 1 };
+  const { sample, stringTable } = await decode(builder.build(head));
+  const text = (index: number | bigint): string => stringTable.strings[Number(index)]!;
+  const rows = sample.map(({ value, label }) => [
+    Number(value[0]),
+    Object.fromEntries(label.map(({ key, str }) => [text(key), text(str)])),
+  ]);
+  expect(rows).toEqual(sets.map((set, i) => [i + 1, set]));
+  expect(sample.map(({ locationId }) => locationId)).toEqual([[1], [1], [1]]);
 });

@@ -1,16 +1,18 @@
 import { describe, expect, test } from 'vitest';
-import { merge, type Profile, ProfileBuilder, select, subtract } from '../../../src/profile/profile.ts';
+import { merge, NO_LABELS, type Profile, ProfileBuilder, select, sizeBytes, subtract } from '../../../src/profile/profile.ts';
 
 const CPU = { type: 'cpu', unit: 'nanoseconds' };
 const SAMPLES = { type: 'samples', unit: 'count' };
 
-/** A profile of stacks written as `outer;inner`, with a number of samples and nanoseconds each. */
+/** A profile of stacks written as `outer;inner` or `outer;inner /route`, with a number of samples and nanoseconds each. */
 function profileOf(stacks: Record<string, [number, number]>, startEpochMillis = 0, durationMillis = 1000): Profile {
   const builder = new ProfileBuilder(2);
-  for (const [stack, values] of Object.entries(stacks)) {
+  for (const [written, values] of Object.entries(stacks)) {
+    const [stack = '', route] = written.split(' ');
+    const labels = builder.labels(route === undefined ? NO_LABELS : { 'http.route': route });
     let node = -1;
     for (const name of stack.split(';')) node = builder.node(node, builder.frame(name, `/app/${name}.js`, 7));
-    values.forEach((value, column) => builder.add(node, column, value));
+    values.forEach((value, column) => builder.add(node, column, value, labels));
   }
   const head = { sampleTypes: [SAMPLES, CPU], defaultSampleType: 'cpu', periodType: CPU, period: 10, startEpochMillis, durationMillis };
   return builder.build(head);
@@ -22,7 +24,8 @@ function stacksOf(profile: Profile): Record<string, number[]> {
   const rows = Array.from(profile.sampleNodes, (leaf, i) => {
     const names: string[] = [];
     for (let node = leaf; node !== -1; node = profile.parents[node]!) names.unshift(profile.frames[profile.nodeFrames[node]!]!.name);
-    return [names.join(';'), Array.from(profile.values.subarray(i * columns, (i + 1) * columns))] as const;
+    const labels = Object.values(profile.labelSets[profile.sampleLabels[i]!]!);
+    return [[names.join(';'), ...labels].join(' '), Array.from(profile.values.subarray(i * columns, (i + 1) * columns))] as const;
   });
   return Object.fromEntries(rows);
 }
@@ -76,5 +79,37 @@ describe('select', () => {
     const samples = select(profileOf({ a: [1, 0], 'a;b': [0, 10] }), ['samples']);
     expect(stacksOf(samples)).toEqual({ a: [1] });
     expect(samples).toMatchObject({ sampleTypes: [SAMPLES], defaultSampleType: 'samples' });
+  });
+});
+
+describe('labels', () => {
+  test('keep samples of one stack apart, and stay what they are when profiles with others are merged', async () => {
+    const first = profileOf({ 'a;b /x': [1, 10], 'a;b': [2, 20] });
+    const second = profileOf({ 'a;b /y': [3, 30], 'a;b /x': [4, 40], a: [5, 50] });
+    const merged = await merge([first, second]);
+    expect(stacksOf(merged)).toEqual({ 'a;b /x': [5, 50], 'a;b': [2, 20], 'a;b /y': [3, 30], a: [5, 50] });
+    expect(merged.labelSets).toEqual([{}, { 'http.route': '/x' }, { 'http.route': '/y' }]);
+    expect(merged.parents).toHaveLength(2);
+    expect(stacksOf(first)).toEqual({ 'a;b /x': [1, 10], 'a;b': [2, 20] });
+  });
+
+  test('are each held once, told apart by name and value, the empty set first', () => {
+    const builder = new ProfileBuilder(1);
+    const sets = [{ r: 'x' }, { r: 'y' }, { s: 'x' }, { r: 'x' }, {}, { r: 'x', s: 'y' }];
+    expect(sets.map((set) => builder.labels(set))).toEqual([1, 2, 3, 1, 0, 4]);
+  });
+
+  test('belong to what is subtracted and to what is selected', () => {
+    const difference = subtract(
+      profileOf({ 'a /x': [5, 50], 'a /y': [1, 10] }),
+      profileOf({ 'a /y': [1, 10], 'a /x': [2, 20], a: [1, 10] }),
+    );
+    expect(stacksOf(difference)).toEqual({ 'a /x': [3, 30], a: [-1, -10] });
+    expect(stacksOf(select(profileOf({ 'a /x': [1, 0], 'a /y': [0, 10], b: [2, 20] }), ['cpu']))).toEqual({ 'a /y': [10], b: [20] });
+  });
+
+  test('count for the size of a profile: a column, and each label set', () => {
+    const row = 4 + 4 + 2 * 8;
+    expect(sizeBytes(profileOf({ 'a /x': [1, 1], a: [1, 1] })) - sizeBytes(profileOf({ a: [1, 1] }))).toBe(row + 56);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { scriptPath } from '../../../src/core/script-path.ts';
-import type { Profile } from '../../../src/profile/profile.ts';
+import { type LabelSet, NO_LABELS, type Profile } from '../../../src/profile/profile.ts';
 import { fromAllocationTree, fromCpuProfile, fromHeapSamples, fromTimeTree, type TimeNode } from '../../../src/profile/v8.ts';
 
 /** A node with one hit for each CPU time, in milliseconds. */
@@ -89,6 +89,80 @@ describe('time profiles', () => {
     const profile = fromCpuProfile({ nodes, startTime: 0, endTime: 101_010 }, 0);
     expect(profile.frames).toEqual([{ name: 'work', file: '/app/x.mjs', line: 10 }]);
     expect(byName(profile)).toEqual({ work: [10, 101.01, 101.01] });
+  });
+});
+
+describe('labels', () => {
+  const contextA = { of: '/a' };
+  const contextB = { of: '/b' };
+  const labelsOf = (context: object): LabelSet => ('of' in context ? { 'http.route': context.of as string } : NO_LABELS);
+
+  /** A node with one hit for each CPU time, in nanoseconds, and what the sampler found. */
+  function labelled(name: string, hits: [cpuNanos: number, context?: object][], children: TimeNode[] = []): TimeNode {
+    const contexts = hits.map(([cpuTime, context]) => ({ timestamp: 0n, cpuTime, ...(context && { context }) }));
+    return { name, scriptName: '/app/x.js', lineNumber: 1, hitCount: hits.length, contexts, children };
+  }
+
+  const rowsOf = (profile: Profile): [string, string | undefined, number[]][] =>
+    Array.from(profile.sampleNodes, (leaf, i) => [
+      profile.frames[profile.nodeFrames[leaf]!]!.name,
+      profile.labelSets[profile.sampleLabels[i]!]!['http.route'],
+      Array.from(profile.values.subarray(i * 3, i * 3 + 2)),
+    ]);
+
+  test('follow each hit with its CPU time', () => {
+    const tree = timeTree([
+      labelled('work', [[7_000_000, contextA], [1_000_000, contextB], [2_000_000], [3_000_000, contextA], [4_000_000, {}]]),
+    ]);
+    expect(rowsOf(fromTimeTree(tree, 0, labelsOf))).toEqual([
+      ['work', '/a', [2, 10_000_000]],
+      ['work', '/b', [1, 1_000_000]],
+      ['work', undefined, [2, 6_000_000]],
+    ]);
+  });
+
+  test('take their part of the CPU time that was charged to (idle), and add up to the profile without labels exactly', () => {
+    const work = labelled('work', [
+      [9_000_001, contextA],
+      [60_000, contextB],
+      [20_000, contextB],
+    ]);
+    const tree = timeTree([labelled('(idle)', [[1_000_000], [7]]), work, labelled('(garbage collector)', [[333_333, contextA]])]);
+    const profile = fromTimeTree(tree, 0, labelsOf);
+    const spread = Math.round(1_000_007 / 3);
+    expect(rowsOf(profile).toSorted(([a, b], [c, d]) => `${a}${b}`.localeCompare(`${c}${d}`))).toEqual([
+      ['(garbage collector)', '/a', [1, 333_333 + spread]],
+      ['(idle)', undefined, [2, 0]],
+      ['work', '/a', [1, 9_000_001 + spread]],
+      ['work', '/b', [2, 80_000 + spread]],
+    ]);
+    const sums = (of: Profile): number[] =>
+      [0, 1, 2].map((column) => of.values.reduce((sum, value, i) => (i % 3 === column ? sum + value : sum), 0));
+    expect(sums(profile)).toEqual(sums(fromTimeTree(tree, 0)));
+  });
+
+  test('are asked once for a context, however many hits it has', () => {
+    const asked: object[] = [];
+    const tree = timeTree([
+      labelled('f', [
+        [1, contextA],
+        [1, contextA],
+      ]),
+      labelled('g', [[1, contextA], [1]]),
+    ]);
+    fromTimeTree(tree, 0, (context) => {
+      asked.push(context);
+      return NO_LABELS;
+    });
+    expect(asked).toEqual([contextA]);
+  });
+
+  test('hits that the sampler had no room for are counted without', () => {
+    const work = { ...labelled('work', [[5_000_000, contextA]]), hitCount: 3 };
+    expect(rowsOf(fromTimeTree(timeTree([work]), 0, labelsOf))).toEqual([
+      ['work', '/a', [1, 5_000_000]],
+      ['work', undefined, [2, 0]],
+    ]);
   });
 });
 

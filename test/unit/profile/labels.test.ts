@@ -1,0 +1,289 @@
+// What the sampler would find at an instant, and what that says when the window ends. The addon's profiler is played by
+// an object with the same four members; the real one, under load and on each Node, is in contract/pprof-labels.test.ts.
+import { AsyncLocalStorage } from 'node:async_hooks';
+import http from 'node:http';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { StderrDiag } from '../../../src/core/diag.ts';
+import { Guard } from '../../../src/core/guard.ts';
+import { describeServer } from '../../../src/instrument/http-semconv.ts';
+import { RouteLabels } from '../../../src/profile/labels.ts';
+import type { NativeTimeProfiler } from '../../../src/profile/native.ts';
+import { ServerRequests } from '../../../src/request.ts';
+import { Harness, request, Servers } from '../../helpers/harness.ts';
+
+interface Active {
+  route: string;
+}
+
+const lines: string[] = [];
+let labels: RouteLabels;
+let active: AsyncLocalStorage<Active | undefined>;
+
+/** The addon's profiler: `sample` does what its signal handler does. */
+class Sampler {
+  readonly state = new Uint32Array(1);
+  context: object | undefined;
+  holders = 0;
+  readonly #store: AsyncLocalStorage<object | undefined> | undefined;
+
+  constructor(store?: AsyncLocalStorage<object | undefined>) {
+    this.#store = store;
+  }
+
+  createContextHolder(context: object): object {
+    this.holders += 1;
+    return [context];
+  }
+
+  sample(): object | undefined {
+    this.state[0]! += 1;
+    return this.#store === undefined ? this.context : (this.#store.getStore() as [object] | undefined)?.[0];
+  }
+
+  restart(): void {
+    this.state[0] = 0;
+    labels.rotated();
+  }
+}
+
+function start(sampler: Sampler, store?: AsyncLocalStorage<object | undefined>): void {
+  labels.start(sampler as unknown as NativeTimeProfiler, store);
+}
+
+const routeAt = (context: object | undefined): string | undefined => context && labels.labelsOf(context)['http.route'];
+
+beforeEach(() => {
+  active = new AsyncLocalStorage();
+  labels = new RouteLabels({
+    guard: new Guard(new StderrDiag('warn', (line) => lines.push(line))),
+    active: () => active.getStore(),
+    routeOf: (span) => (span as Active).route,
+  });
+});
+
+afterEach(() => {
+  labels.stop();
+  active.disable();
+  expect(lines).toEqual([]);
+});
+
+describe('with AsyncContextFrame', () => {
+  let store: AsyncLocalStorage<object | undefined>;
+  let sampler: Sampler;
+
+  beforeEach(() => {
+    store = new AsyncLocalStorage();
+    sampler = new Sampler(store);
+    start(sampler, store);
+  });
+
+  afterEach(() => store.disable());
+
+  /** What a request does, in a frame of its own. */
+  const inRequest = <T>(fn: () => T): T => store.run(undefined, fn);
+
+  test('a request has the label of its route from the moment it is named, over its awaits, and others have not', async () => {
+    const seen = await inRequest(async () => {
+      const before = sampler.sample();
+      labels.routed('/a');
+      const named = sampler.sample();
+      await nextTurn();
+      return [before, named, sampler.sample()].map(routeAt);
+    });
+    expect(seen).toEqual([undefined, '/a', '/a']);
+    expect(inRequest(() => sampler.sample())).toBeUndefined();
+  });
+
+  test('a route has one native holder however often it is named', () => {
+    for (let i = 0; i < 100; i++) inRequest(() => ['/a', '/a', '/b'].map((route) => labels.routed(route)));
+    expect(sampler.holders).toBe(2);
+  });
+
+  test('the last name counts, and the empty one takes the label away', () => {
+    const seen = inRequest(() =>
+      ['/a', '/b', '', '/a'].map((route) => {
+        labels.routed(route);
+        return routeAt(sampler.sample());
+      }),
+    );
+    expect(seen).toEqual(['/a', '/b', undefined, '/a']);
+  });
+
+  test('the thousandth route has a label, the next has none and is counted', () => {
+    const label = (route: string): string | undefined =>
+      inRequest(() => {
+        labels.routed(route);
+        return routeAt(sampler.sample());
+      });
+    for (let i = 1; i < 1000; i++) label(`/${i}`);
+    expect(label('/1000')).toBe('/1000');
+    expect(labels.overflowed).toBe(0);
+    expect(inRequest(() => ['/1', '/1001'].map((route) => (labels.routed(route), routeAt(sampler.sample()))))).toEqual(['/1', undefined]);
+    expect(labels.overflowed).toBe(1);
+    expect(label('/1')).toBe('/1');
+  });
+});
+
+describe('without AsyncContextFrame', () => {
+  let sampler: Sampler;
+
+  beforeEach(() => {
+    sampler = new Sampler();
+    start(sampler);
+    labels.routed('/a');
+  });
+
+  /** A request that is sampled at each of its turns but the first; resolves to what was found. */
+  function serve(span: Active, turns: number): Promise<(object | undefined)[]> {
+    return active.run(span, async () => {
+      const found: (object | undefined)[] = [];
+      for (let i = 0; i < turns; i++) {
+        await nextTurn();
+        found.push(sampler.sample());
+      }
+      return found;
+    });
+  }
+
+  test('each sample has the route of the request whose turn it was, whatever comes between', async () => {
+    const [a, b] = await Promise.all([serve({ route: '/a' }, 4), serve({ route: '/b' }, 3)]);
+    expect(a.map(routeAt)).toEqual(['/a', '/a', '/a', '/a']);
+    expect(b.map(routeAt)).toEqual(['/b', '/b', '/b']);
+    await nextTurn();
+    const outside = sampler.sample();
+    await nextTurn();
+    expect(routeAt(outside)).toBeUndefined();
+  });
+
+  test('samples in a callback, a timer and the code after an await of it are of the same request', async () => {
+    const found: (object | undefined)[] = [];
+    await active.run({ route: '/a' }, async () => {
+      await new Promise<void>((resolve) =>
+        setTimeout(() => {
+          found.push(sampler.sample());
+          process.nextTick(() => {
+            found.push(sampler.sample());
+            resolve();
+          });
+        }, 1),
+      );
+      found.push(sampler.sample());
+    });
+    await nextTurn();
+    expect(found.map(routeAt)).toEqual(['/a', '/a', '/a']);
+  });
+
+  test('what becomes active in a turn counts for all of it', async () => {
+    let found: object | undefined;
+    await new Promise<void>((resolve) =>
+      setImmediate(() => {
+        found = sampler.sample();
+        active.enterWith({ route: '/a' });
+        resolve();
+      }),
+    );
+    expect(routeAt(found)).toBe('/a');
+  });
+
+  test('a route that is found late is right for the samples before', async () => {
+    const span = { route: '' };
+    const found = await serve(span, 3);
+    expect(found.map(routeAt)).toEqual([undefined, undefined, undefined]);
+    span.route = '/late';
+    expect(found.map(routeAt)).toEqual(['/late', '/late', '/late']);
+  });
+
+  test('a new holder is made for a sample, not for a turn', async () => {
+    const holders = new Set<object>();
+    for (let i = 0; i < 50; i++) {
+      await active.run({ route: '/a' }, () => nextTurn());
+      holders.add(sampler.context!);
+    }
+    expect(holders.size).toBe(1);
+    sampler.sample();
+    await nextTurn();
+    holders.add(sampler.context!);
+    expect(holders.size).toBe(2);
+  });
+
+  test('a sample of the window before keeps its own, though the counter comes to the same number again', async () => {
+    const [before] = await serve({ route: '/a' }, 1);
+    const count = sampler.state[0]!;
+    sampler.restart();
+    sampler.state[0] = count - 1;
+    const [after] = await serve({ route: '/b' }, 1);
+    expect([before, after].map(routeAt)).toEqual(['/a', '/b']);
+  });
+
+  test('nothing is looked at until there is a route', async () => {
+    labels.stop();
+    sampler = new Sampler();
+    start(sampler);
+    labels.routed('');
+    const [before] = await serve({ route: '/a' }, 1);
+    expect(sampler.context).toBe(before);
+    labels.routed('/a');
+    await nextTurn();
+    const [after] = await serve({ route: '/a' }, 1);
+    await nextTurn();
+    expect(sampler.context).not.toBe(before);
+    expect(routeAt(after)).toBe('/a');
+  });
+
+  test('what it makes active that fails is no concern of the application', async () => {
+    labels.stop();
+    labels = new RouteLabels({
+      guard: new Guard(new StderrDiag('warn', (line) => lines.push(line))),
+      active: () => {
+        throw new Error('broken');
+      },
+      routeOf: () => '',
+    });
+    start(sampler);
+    labels.routed('/a');
+    await nextTurn();
+    const found = sampler.sample();
+    await nextTurn();
+    expect(routeAt(found)).toBeUndefined();
+    labels.stop();
+    expect(lines.splice(0)).toEqual([expect.stringContaining('profile labels failed')]);
+  });
+});
+
+test('before the profiler runs and after it has stopped, routes are named to nobody', () => {
+  labels.routed('/a');
+  const sampler = new Sampler();
+  start(sampler);
+  labels.stop();
+  labels.routed('/a');
+  expect(labels.labelsOf({ active: { route: '/a' } })).toEqual({});
+});
+
+test('a request says each route that it gets, and that it has none after all', async () => {
+  const said: string[] = [];
+  const harness = new Harness();
+  const { guard, clock, tracing } = harness;
+  const requests = new ServerRequests(
+    { knownMethods: ['GET'], seriesLimit: 10 },
+    {
+      guard,
+      clock,
+      tracing,
+      describer: describeServer({ knownMethods: ['GET'] }),
+      labels: { routed: (route) => said.push(route) },
+    },
+  );
+  const servers = new Servers();
+  const url = await servers.listen((req, res) => {
+    requests.named(res, '/before');
+    requests.begin(req, res);
+    requests.named(res, '/a');
+    requests.named(res, `/${'x'.repeat(256)}`);
+    requests.unrouted(res);
+    res.end();
+  });
+  await request(url, { agent: new http.Agent() });
+  await servers.close();
+  expect(said).toEqual(['/a', `/${'x'.repeat(255)}`, '']);
+});
