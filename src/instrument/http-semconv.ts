@@ -165,12 +165,15 @@ interface HostParts {
   readonly port: string | undefined;
 }
 
-/** Hosts taken apart already, and how many may be remembered; clients write what they like there. */
+/** Hosts taken apart already, and how many may be remembered; clients write what they like there. Most ask for the last one again. */
 const hosts = new Map<string, HostParts>();
 const HOSTS_MAX = 100;
+let lastHost = '';
+let lastParts: HostParts = { address: '', port: undefined };
 
 /** `host`, `host:port`, `[v6]`, `[v6]:port`, or a bare IPv6 address, which has no port. */
 function splitPort(text: string): HostParts {
+  if (text === lastHost) return lastParts;
   let parts = hosts.get(text);
   if (parts === undefined) {
     const colon = text.lastIndexOf(':');
@@ -181,6 +184,8 @@ function splitPort(text: string): HostParts {
     };
     if (hosts.size < HOSTS_MAX) hosts.set(text, parts);
   }
+  lastHost = text;
+  lastParts = parts;
   return parts;
 }
 
