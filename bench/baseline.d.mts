@@ -10,5 +10,5 @@ export interface Comparison extends RowFigures {
   readonly before: Spread;
   readonly isWorse: boolean;
 }
-export declare function isRegression(ratio: Pick<Spread, 'lowerQuartile'>, baselineRatio: Pick<Spread, 'upperQuartile'>): boolean;
+export declare function isRegression(ratio: Pick<Spread, 'min'>, baselineRatio: Pick<Spread, 'upperQuartile'>): boolean;
 export declare function compare(figures: readonly RowFigures[], baselineFigures: readonly RowFigures[]): Comparison[];

@@ -11,7 +11,7 @@ const STARTS_PER_ROUND = 2;
 
 /** What a run of these options takes, in seconds, measured on a two-core machine; without installing peers. */
 export function estimateSeconds({ rows, rounds, seconds, isBrief }) {
-  const perRun = isBrief ? 1.8 + seconds : 8 + seconds + STARTS_PER_ROUND * 0.4;
+  const perRun = isBrief ? 4.2 + seconds : 10.4 + seconds + STARTS_PER_ROUND * 0.4;
   return rows.length * (0.5 + rounds * perRun);
 }
 

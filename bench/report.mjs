@@ -48,12 +48,12 @@ export function tableMarkdown(figures) {
 
 /** Each row's ratio to bare beside the baseline's, and whether it is a regression. */
 export function comparisonText(rows) {
-  const quartiles = ({ lowerQuartile, upperQuartile }) => `${lowerQuartile.toFixed(2)} to ${upperQuartile.toFixed(2)}`;
+  const range = ({ min, max }) => `${min.toFixed(2)} to ${max.toFixed(2)}`;
   const lines = rows.map(
     ({ name, ratio, before, isWorse }) =>
-      `  ${name.padEnd(14)} ${ratio.median.toFixed(2)} (${quartiles(ratio)}), baseline ${before.median.toFixed(2)} (${quartiles(before)})${isWorse ? ': WORSE' : ''}`,
+      `  ${name.padEnd(14)} ${ratio.median.toFixed(2)} (${range(ratio)}), baseline ${before.median.toFixed(2)} (${range(before)})${isWorse ? ': WORSE' : ''}`,
   );
-  return ['ratio to bare (quartiles) against the baseline:', ...lines].join('\n');
+  return ['ratio to bare (min to max) against the baseline:', ...lines].join('\n');
 }
 
 function cells(figures) {
