@@ -35,7 +35,7 @@ export const HELP = `npm run bench -- [options]
 
 /** Answers `{ help: true }` or what is to be measured; installs the Nodes asked for. Throws when an argument is wrong. */
 export function parsePlan(args) {
-  const { values } = parse(args);
+  const { values } = parseOptions(args, OPTIONS);
   if (values.help) return { help: true };
   const defaults = values.full ? FULL : QUICK;
   const rowNames = chosen('--row', values.row, ROWS);
@@ -51,11 +51,12 @@ export function parsePlan(args) {
   };
 }
 
-function parse(args) {
+/** `parseArgs`, whose error names the accepted options. */
+export function parseOptions(args, options) {
   try {
-    return parseArgs({ args, options: OPTIONS });
+    return parseArgs({ args, options });
   } catch (error) {
-    const accepted = Object.keys(OPTIONS).map((name) => `--${name}`);
+    const accepted = Object.keys(options).map((name) => `--${name}`);
     throw new Error(`${error.message.split('. ')[0]}. Accepted: ${accepted.join(', ')}`, { cause: error });
   }
 }
@@ -69,7 +70,8 @@ function chosen(option, values, known) {
   return names;
 }
 
-function unique(values) {
+/** What an option that takes several values was given, separated or repeated. */
+export function unique(values) {
   return [...new Set(values.flatMap((value) => value.split(',')).filter((value) => value !== ''))];
 }
 

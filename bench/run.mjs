@@ -1,7 +1,7 @@
 // `npm run bench`: what Sonde adds to a request, beside the same program without it and with what it replaces. Begin
 // here: the plan (plan.mjs), one campaign of interleaved rounds for each Node and application (campaign.mjs), then the
 // tables, the record in bench/results and, with --save, the baseline and the page docs/overhead.md.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { APPLICATIONS } from './applications.mjs';
 import { compare, findEntry, readBaseline, saveEntries } from './baseline.mjs';
@@ -13,6 +13,7 @@ import { ensureWrk } from './load.mjs';
 import { describeMachine, describeSubject } from './machine.mjs';
 import { ensurePeer, peerVersions } from './peers.mjs';
 import { HELP, parsePlan } from './plan.mjs';
+import { writeRecord } from './record.mjs';
 import { comparisonText, tableText } from './report.mjs';
 
 function say(line) {
@@ -72,15 +73,6 @@ function report(results) {
     const before = findEntry(baseline, { major: node.major, application: application.name });
     say(before === undefined ? 'no baseline for this Node and application' : comparisonText(compare(figures, before.figures)));
   }
-}
-
-function writeRecord(results) {
-  const directory = path.join(import.meta.dirname, 'results');
-  mkdirSync(directory, { recursive: true });
-  const at = new Date().toISOString();
-  const file = path.join(directory, `${at.replaceAll(':', '-')}.json`);
-  writeFileSync(file, `${JSON.stringify({ at, machine: describeMachine(), subject: describeSubject(), results }, null, 1)}\n`);
-  return path.relative(process.cwd(), file);
 }
 
 function baselineEntry({ node, application, rounds, seconds, versions, figures }) {

@@ -54,7 +54,7 @@ export class ClientRequests {
   readonly #tracing: Tracing;
   readonly #clock: Clock;
   readonly #describer: SpanDescriber;
-  readonly #methods: readonly string[];
+  /** From 1; every other method is 0, `_OTHER`. */
   readonly #methodIndex: ReadonlyMap<string, number>;
   readonly #durations: Series<HistogramCell>;
   /** By the server's address, then by method, port, status, version and scheme in one number. */
@@ -64,8 +64,7 @@ export class ClientRequests {
     this.#tracing = deps.tracing;
     this.#clock = deps.clock;
     this.#describer = deps.describer;
-    this.#methods = ['_OTHER', ...deps.knownMethods];
-    this.#methodIndex = new Map(this.#methods.map((method, index) => [method, index]));
+    this.#methodIndex = new Map(deps.knownMethods.map((method, index) => [method, index + 1]));
     this.#durations = histogramSeries(
       {
         name: 'http.client.request.duration',
@@ -172,7 +171,7 @@ export class ClientRequests {
   /** The cell by its labels; costs a key of all values. */
   #resolve({ span, facts, scheme }: ClientRecord): HistogramCell {
     return this.#durations.cell(
-      this.#methods[this.#methodIndex.get(span.method) ?? 0]!,
+      this.#methodIndex.has(span.method) ? span.method : '_OTHER',
       facts.serverAddress,
       String(facts.serverPort),
       facts.statusCode === 0 ? '' : String(facts.statusCode),

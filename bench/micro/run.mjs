@@ -4,12 +4,12 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { build } from 'tsup';
 import { Child } from '../child.mjs';
 import { pinned, SERVER_CORE } from '../cores.mjs';
 import { describeMachine, describeSubject } from '../machine.mjs';
-import { resolveNode } from '../plan.mjs';
+import { writeRecord } from '../record.mjs';
+import { parseOptions, resolveNode, unique } from '../plan.mjs';
 import { pageMarkdown, summary, tableText } from './table.mjs';
 
 const ROOT = path.join(import.meta.dirname, '../..');
@@ -53,7 +53,7 @@ async function main() {
   }
   const results = await measureAll(plan, await bundleMain());
   for (const { node, rows } of results) say(`\nNode ${node.version}\n${tableText(rows)}`);
-  say(`\neverything measured is in ${writeRecord(results)}`);
+  say(`\neverything measured is in ${writeRecord(results, 'micro-')}`);
   if (!plan.save) return;
   const { sonde, commit } = describeSubject();
   const date = new Date().toISOString().slice(0, 10);
@@ -64,23 +64,14 @@ async function main() {
 
 /** Throws when an argument is wrong. */
 function parsePlan(args) {
-  const { values } = parse(args);
+  const { values } = parseOptions(args, OPTIONS);
   if (values.help) return { help: true };
-  const which = [...new Set(values.node.flatMap((value) => value.split(',')).filter((value) => value !== ''))];
+  const which = unique(values.node);
   if (which.length === 0) throw new Error(`--node: none given. Accepted: ${MAJORS.join(', ')}, 22, or the path of a node binary`);
   if (values.save && (values.filter !== '' || which.join() !== MAJORS.join())) {
     throw new Error('--save writes the page whole: leave out --node and --filter');
   }
   return { nodes: which.map(resolveNode), filter: values.filter.toLowerCase(), save: values.save };
-}
-
-function parse(args) {
-  try {
-    return parseArgs({ args, options: OPTIONS });
-  } catch (error) {
-    const accepted = Object.keys(OPTIONS).map((name) => `--${name}`);
-    throw new Error(`${error.message.split('. ')[0]}. Accepted: ${accepted.join(', ')}`, { cause: error });
-  }
 }
 
 /** The path of one file of src and the operations, made as dist is, for this process. Below the root, so that it finds the peers. */
@@ -146,15 +137,6 @@ async function measureRound(child, names, round) {
     measured.set(name, figures);
   }
   return Object.fromEntries(names.map((name) => [name, measured.get(name)]));
-}
-
-function writeRecord(results) {
-  const directory = path.join(ROOT, 'bench/results');
-  mkdirSync(directory, { recursive: true });
-  const at = new Date().toISOString();
-  const file = path.join(directory, `micro-${at.replaceAll(':', '-')}.json`);
-  writeFileSync(file, `${JSON.stringify({ at, machine: describeMachine(), subject: describeSubject(), results }, null, 1)}\n`);
-  return path.relative(process.cwd(), file);
 }
 
 try {

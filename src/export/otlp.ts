@@ -55,7 +55,7 @@ export interface OtlpMetricsDeps extends OtlpDeps {
   readonly scope: InstrumentationScope;
 }
 
-/** A batch is closed when it is this large, however few its spans: receivers refuse messages of some megabytes (4 MiB by gRPC's default). */
+/** A batch is sealed when it is this large, however few its spans: receivers refuse messages of some megabytes (4 MiB by gRPC's default). */
 const BATCH_BYTES_MAX = 1024 * 1024;
 
 /** Sends ended spans in batches. Starts when constructed. */
@@ -67,7 +67,7 @@ export class OtlpTraceExporter {
   readonly #batchSize: number;
   readonly #queueSize: number;
   readonly #schedule: Timer;
-  /** Closed batches that wait to be sent, the oldest first, and the spans in them. */
+  /** Sealed batches that wait to be sent, the oldest first, and the spans in them. */
   readonly #due: Message<Uint8Array>[] = [];
   #dueSpans = 0;
   /** Spans that found the queue full. */
@@ -112,13 +112,13 @@ export class OtlpTraceExporter {
       return;
     }
     if (batch.count < this.#batchSize && batch.bytes < BATCH_BYTES_MAX) return;
-    this.#close();
+    this.#seal();
     runSuppressed(() => this.#deps.guard.after('otlp:schedule', 0, () => void this.#delivery.run()));
   }
 
   /** Tries once to send every span that waits; resolves, never later than `timeoutMillis`, and never rejects. */
   flush(timeoutMillis: number): Promise<void> {
-    this.#close();
+    this.#seal();
     return this.#delivery.flush(timeoutMillis);
   }
 
@@ -129,7 +129,7 @@ export class OtlpTraceExporter {
     this.#closed = true;
     this.#schedule.stop();
     this.#delivery.close();
-    this.#close();
+    this.#seal();
     this.#delivery.drop('shutdown', this.#dueSpans);
     this.#due.length = 0;
     this.#dueSpans = 0;
@@ -149,12 +149,12 @@ export class OtlpTraceExporter {
         'spans were dropped because the export queue was full, raise OTEL_BSP_MAX_QUEUE_SIZE or sample fewer',
       );
     }
-    this.#close();
+    this.#seal();
     void this.#delivery.run();
   }
 
   /** Makes a message of the spans so far: 0.05 ms for 512 of them. */
-  #close(): void {
+  #seal(): void {
     const items = this.#batch.count;
     if (items === 0) return;
     this.#due.push({ items, value: this.#batch.take() });

@@ -47,7 +47,7 @@ function serverAttributes(span: Span, known: ReadonlySet<string>): Attributes {
   if (route !== '') attributes['http.route'] = route;
   const host = forwarded(headers.forwarded, 'host') ?? firstOf(headers.forwardedHost) ?? headers.host;
   if (host !== undefined) {
-    const { address, port } = splitPort(host);
+    const { address, port } = hostParts(host);
     const number = port === undefined ? (scheme === 'https' ? 443 : 80) : Number(port);
     attributes['server.address'] = address;
     if (Number.isInteger(number)) attributes['server.port'] = number;
@@ -165,28 +165,23 @@ interface HostParts {
   readonly port: string | undefined;
 }
 
-/** Hosts taken apart already, and how many may be remembered; clients write what they like there. Most ask for the last one again. */
-const hosts = new Map<string, HostParts>();
-const HOSTS_MAX = 100;
 let lastHost = '';
 let lastParts: HostParts = { address: '', port: undefined };
 
+/** `splitPort` of the host that a request names, which is mostly the one that the last request named. */
+function hostParts(host: string): HostParts {
+  if (host !== lastHost) {
+    lastHost = host;
+    lastParts = splitPort(host);
+  }
+  return lastParts;
+}
+
 /** `host`, `host:port`, `[v6]`, `[v6]:port`, or a bare IPv6 address, which has no port. */
 function splitPort(text: string): HostParts {
-  if (text === lastHost) return lastParts;
-  let parts = hosts.get(text);
-  if (parts === undefined) {
-    const colon = text.lastIndexOf(':');
-    const hasPort = colon > text.lastIndexOf(']') && (text.startsWith('[') || text.indexOf(':') === colon);
-    parts = {
-      address: (hasPort ? text.slice(0, colon) : text).replace(/^\[|\]$/g, ''),
-      port: hasPort ? text.slice(colon + 1) : undefined,
-    };
-    if (hosts.size < HOSTS_MAX) hosts.set(text, parts);
-  }
-  lastHost = text;
-  lastParts = parts;
-  return parts;
+  const colon = text.lastIndexOf(':');
+  const hasPort = colon > text.lastIndexOf(']') && (text.startsWith('[') || text.indexOf(':') === colon);
+  return { address: (hasPort ? text.slice(0, colon) : text).replace(/^\[|\]$/g, ''), port: hasPort ? text.slice(colon + 1) : undefined };
 }
 
 function redact(query: string): string {

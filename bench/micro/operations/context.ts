@@ -33,14 +33,21 @@ export function contextEnter(): Operation {
   });
 }
 
-export function idsRead(): Operation {
+/** A span, and how to make it active both for Sonde and in a bare store to compare with. */
+function entered(): { span: Span; storage: AsyncLocalStorage<Span>; enterBoth: () => void } {
   const span = openSpan();
   const storage = new AsyncLocalStorage<Span>();
+  const enterBoth = (): void => {
+    enter(span);
+    storage.enterWith(span);
+  };
+  return { span, storage, enterBoth };
+}
+
+export function idsRead(): Operation {
+  const { span, storage, enterBoth } = entered();
   return operation({
-    enter: () => {
-      enter(span);
-      storage.enterWith(span);
-    },
+    enter: enterBoth,
     ours: subject(() => keep(activeIds()), { isRight: (ids) => (ids as SpanIds).traceId === span.traceId }),
     bound: subject(() => keep(storage.getStore()), { isRight: (store) => store === span }),
     boundIs: 'a bare AsyncLocalStorage.getStore',
@@ -48,13 +55,9 @@ export function idsRead(): Operation {
 }
 
 export function contextRead(): Operation {
-  const span = openSpan();
-  const storage = new AsyncLocalStorage<Span>();
+  const { span, storage, enterBoth } = entered();
   return operation({
-    enter: () => {
-      enter(span);
-      storage.enterWith(span);
-    },
+    enter: enterBoth,
     ours: subject(() => keep(activeContext()), { isRight: (context) => (context as Context).getValue(SPAN_KEY) === span }),
     bound: subject(() => keep({ span: storage.getStore() }), { isRight: (view) => (view as { span: unknown }).span === span }),
     boundIs: 'a bare AsyncLocalStorage.getStore, an object of one field',
