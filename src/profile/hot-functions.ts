@@ -1,5 +1,6 @@
 // The functions that a profile's CPU time was spent in, for the local report. Pure.
-import type { Frame, Profile } from './profile.ts';
+import type { Frame } from './frame.ts';
+import type { Profile } from './profile.ts';
 
 /** One function with the CPU time spent in itself, its callees not included. */
 export interface HotFunction {
@@ -37,5 +38,5 @@ export function hotFunctions(profiles: readonly Profile[], limit: number): HotFu
     .filter(({ nanos }) => nanos > 0)
     .toSorted((a, b) => b.nanos - a.nanos)
     .slice(0, limit)
-    .map(({ frame, nanos }) => ({ ...frame, selfMillis: nanos / 1e6, share: nanos / totalNanos }));
+    .map(({ frame: { name, file, line }, nanos }) => ({ name, file, line, selfMillis: nanos / 1e6, share: nanos / totalNanos }));
 }

@@ -4,7 +4,8 @@ import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import type { Frame, Profile, ValueType } from './profile.ts';
+import type { Frame } from './frame.ts';
+import type { Profile, ValueType } from './profile.ts';
 import { ProtoWriter } from './protobuf.ts';
 
 // Field numbers of profile.proto.
@@ -13,7 +14,7 @@ const PROFILE_TAIL = { timeNanos: 9, durationNanos: 10, periodType: 11, period: 
 const SAMPLE = { locationId: 1, value: 2, label: 3 } as const;
 const LABEL = { key: 1, str: 2 } as const;
 const LOCATION = { id: 1, line: 4 } as const;
-const LINE = { functionId: 1, line: 2 } as const;
+const LINE = { functionId: 1, line: 2, column: 3 } as const;
 const FUNCTION = { id: 1, name: 2, systemName: 3, filename: 4, startLine: 5 } as const;
 
 /** Samples written between two turns of the event loop: some 2 ms. */
@@ -89,6 +90,7 @@ function location(part: ProtoWriter, id: number, frame: Frame): Uint8Array {
   const line = new ProtoWriter();
   line.number(LINE.functionId, id);
   line.number(LINE.line, frame.line);
+  line.number(LINE.column, frame.column);
   part.reset();
   part.number(LOCATION.id, id);
   part.message(LOCATION.line, line.bytes);

@@ -2,15 +2,7 @@
 // keeps (a node costs 8 bytes, a row 32), what merge and subtract work on, and what pprof.ts writes. The
 // vocabulary is profile.proto's.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-
-/** A function as V8 knows it; `line` is where the function starts, 1-based, 0 where there is none. */
-export interface Frame {
-  /** The function's name, `(anonymous)`, or a pseudo frame such as `(garbage collector)`. */
-  readonly name: string;
-  /** A path that can be opened, `node:...`, or empty. */
-  readonly file: string;
-  readonly line: number;
-}
+import { type Frame, frameOf } from './frame.ts';
 
 /** What a column of values counts and in which unit, as `cpu` in `nanoseconds`. */
 export interface ValueType {
@@ -59,8 +51,7 @@ const FRAMES_MAX = 2 ** 21;
 export class ProfileBuilder {
   readonly #columns: number;
   readonly #frames: Frame[] = [];
-  /** By file, name and line, as a key joined from them costs more than all else for a tree of 40,000 nodes. */
-  readonly #frameIds = new Map<string, Map<string, Map<number, number>>>();
+  readonly #frameIds = new Map<Frame, number>();
   readonly #parents: number[] = [];
   readonly #nodeFrames: number[] = [];
   readonly #nodeIds = new Map<number, number>();
@@ -77,16 +68,14 @@ export class ProfileBuilder {
     this.labels(NO_LABELS);
   }
 
-  frame(name: string, file: string, line: number): number {
-    let ofFile = this.#frameIds.get(file);
-    if (ofFile === undefined) this.#frameIds.set(file, (ofFile = new Map<string, Map<number, number>>()));
-    let ofName = ofFile.get(name);
-    if (ofName === undefined) ofFile.set(name, (ofName = new Map<number, number>()));
-    let id = ofName.get(line);
-    if (id === undefined) {
-      id = this.#frames.push({ name, file, line }) - 1;
-      ofName.set(line, id);
-    }
+  frame(name: string, file: string, line: number, column = 0): number {
+    return this.addFrame(frameOf(name, file, line, column));
+  }
+
+  /** The same for a frame that is there already. */
+  addFrame(frame: Frame): number {
+    let id = this.#frameIds.get(frame);
+    if (id === undefined) this.#frameIds.set(frame, (id = this.#frames.push(frame) - 1));
     return id;
   }
 
@@ -142,11 +131,26 @@ export class ProfileBuilder {
   }
 }
 
-/** Bytes a profile holds, for the ring's limit: arrays exactly, a frame or label set as 56 (48 and its slot), strings as shared. */
+/** Bytes a profile holds: arrays exactly, a frame as the slot of a shared object, a label set as 56 (48 and its slot), strings as shared. */
 export function sizeBytes(profile: Profile): number {
   const { parents, nodeFrames, sampleNodes, sampleLabels, values, frames, labelSets } = profile;
   const arrays = [parents, nodeFrames, sampleNodes, sampleLabels, values];
-  return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0) + (frames.length + labelSets.length) * 56;
+  return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0) + frames.length * 8 + labelSets.length * 56;
+}
+
+/** The profile with only the samples whose labels `keeps` answers true for; asked once a label set. */
+export function filter(profile: Profile, keeps: (labels: LabelSet) => boolean): Profile {
+  const kept = profile.labelSets.map(keeps);
+  const columns = profile.sampleTypes.length;
+  const rows = Array.from(profile.sampleLabels.keys()).filter((row) => kept[profile.sampleLabels[row] as number]);
+  return {
+    ...profile,
+    sampleNodes: Int32Array.from(rows, (row) => profile.sampleNodes[row] as number),
+    sampleLabels: Int32Array.from(rows, (row) => profile.sampleLabels[row] as number),
+    values: Float64Array.from({ length: rows.length * columns }, (_, i) => {
+      return profile.values[(rows[Math.floor(i / columns)] as number) * columns + (i % columns)] as number;
+    }),
+  };
 }
 
 /** The profile with only the named sample types, the last of them the default; samples without any of it are left out. */
@@ -207,7 +211,7 @@ export function subtract(later: Profile, earlier: Profile): Profile {
 }
 
 function addAll(builder: ProfileBuilder, profile: Profile, factor: number): void {
-  const frameIds = profile.frames.map(({ name, file, line }) => builder.frame(name, file, line));
+  const frameIds = profile.frames.map((frame) => builder.addFrame(frame));
   const nodeIds = new Int32Array(profile.parents.length);
   for (let i = 0; i < nodeIds.length; i++) {
     const parent = profile.parents[i] as number;

@@ -27,8 +27,9 @@ const RUNNING_CPU_NANOS = 50_000;
 interface NamedNode {
   readonly name?: string;
   readonly scriptName: string;
-  /** Where the function starts, 1-based. */
+  /** Where the function starts, 1-based; columns too, 0 for none. */
   readonly lineNumber?: number;
+  readonly columnNumber?: number;
 }
 
 /** A hit of a native time profile, with the CPU time since the sample before. */
@@ -114,6 +115,7 @@ export function fromCpuProfile(profile: Profiler.Profile, startEpochMillis: numb
     name: node.callFrame.functionName,
     scriptName: node.callFrame.url,
     lineNumber: node.callFrame.lineNumber + 1,
+    columnNumber: node.callFrame.columnNumber + 1,
     hitCount: node.hitCount ?? 0,
     children: (node.children ?? []).map((id) => toTimeNode(byId.get(id) as Profiler.ProfileNode)),
   });
@@ -175,14 +177,14 @@ function outermost(builder: ProfileBuilder, name: string): number {
 }
 
 /** The frame of a node of the addon's trees. */
-function namedFrame(builder: ProfileBuilder, { name, scriptName, lineNumber }: NamedNode): number {
-  return builder.frame(name || '(anonymous)', scriptPath(scriptName), lineNumber ?? 0);
+function namedFrame(builder: ProfileBuilder, { name, scriptName, lineNumber = 0, columnNumber = 0 }: NamedNode): number {
+  return builder.frame(name || '(anonymous)', scriptPath(scriptName), lineNumber, columnNumber);
 }
 
-/** The frame of a node of the inspector's trees, with lines from 0. */
+/** The frame of a node of the inspector's trees, with lines and columns from 0. */
 function inspectorFrame(builder: ProfileBuilder, { callFrame }: HeapSamplesNode): number {
-  const { functionName, url, lineNumber } = callFrame;
-  return builder.frame(functionName || '(anonymous)', scriptPath(url), lineNumber + 1);
+  const { functionName, url, lineNumber, columnNumber } = callFrame;
+  return builder.frame(functionName || '(anonymous)', scriptPath(url), lineNumber + 1, columnNumber + 1);
 }
 
 /** Enters every node below `root` into the builder, parents first, and hands each to `visit`. */

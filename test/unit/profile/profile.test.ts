@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { merge, NO_LABELS, type Profile, ProfileBuilder, select, sizeBytes, subtract } from '../../../src/profile/profile.ts';
+import { filter, merge, NO_LABELS, type Profile, ProfileBuilder, select, sizeBytes, subtract } from '../../../src/profile/profile.ts';
 
 const CPU = { type: 'cpu', unit: 'nanoseconds' };
 const SAMPLES = { type: 'samples', unit: 'count' };
@@ -30,13 +30,21 @@ function stacksOf(profile: Profile): Record<string, number[]> {
   return Object.fromEntries(rows);
 }
 
+describe('filter', () => {
+  test('keeps the samples whose labels are asked for, with all their values, and the totals of the head', () => {
+    const profile = profileOf({ 'a;b /x': [1, 10], 'a;b /y': [2, 20], 'a;b': [3, 30], 'a;c /x': [4, 40] });
+    expect(stacksOf(filter(profile, (labels) => labels['http.route'] === '/x'))).toEqual({ 'a;b /x': [1, 10], 'a;c /x': [4, 40] });
+    expect(filter(profile, () => false)).toMatchObject({ durationMillis: 1000, values: new Float64Array(0) });
+  });
+});
+
 describe('merge', () => {
   test('adds up equal stacks and keeps the others apart', async () => {
     const merged = await merge([profileOf({ 'a;b': [1, 10], a: [2, 20] }), profileOf({ 'a;b': [3, 30], 'c;b': [4, 40] })]);
     expect(stacksOf(merged)).toEqual({ 'a;b': [4, 40], a: [2, 20], 'c;b': [4, 40] });
   });
 
-  test('holds each function once, told apart by name, file and line', async () => {
+  test('holds each function once, told apart by name, file, line and column', async () => {
     const merged = await merge([profileOf({ 'a;b': [1, 1] }), profileOf({ 'b;a': [1, 1] })]);
     expect(merged.frames.map(({ name }) => name).toSorted()).toEqual(['a', 'b']);
     const builder = new ProfileBuilder(1);
@@ -45,8 +53,10 @@ describe('merge', () => {
       builder.frame('f', '/x.js', 2),
       builder.frame('f', '/y.js', 1),
       builder.frame('f', '/x.js', 1),
+      builder.frame('f', '/x.js', 1, 80),
+      builder.frame('f', '/x.js', 1, 81),
     ];
-    expect(ids).toEqual([0, 1, 2, 0]);
+    expect(ids).toEqual([0, 1, 2, 0, 3, 4]);
   });
 
   test('begins with the first window and lasts as long as all together', async () => {

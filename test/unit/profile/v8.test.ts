@@ -75,7 +75,7 @@ describe('time profiles', () => {
 
   test('name files as paths that can be opened, and nameless functions (anonymous)', () => {
     const { frames } = fromTimeTree(timeTree([node('', [1])]), 0);
-    expect(frames).toEqual([{ name: '(anonymous)', file: '/app/a b.mjs', line: 3 }]);
+    expect(frames).toEqual([{ name: '(anonymous)', file: '/app/a b.mjs', line: 3, column: 0 }]);
     expect(['node:fs', '/app/x.js', '', 'file://%zz'].map(scriptPath)).toEqual(['node:fs', '/app/x.js', '', 'file://%zz']);
   });
 
@@ -87,7 +87,7 @@ describe('time profiles', () => {
       { id: 2, callFrame, hitCount: 10 },
     ];
     const profile = fromCpuProfile({ nodes, startTime: 0, endTime: 101_010 }, 0);
-    expect(profile.frames).toEqual([{ name: 'work', file: '/app/x.mjs', line: 10 }]);
+    expect(profile.frames).toEqual([{ name: 'work', file: '/app/x.mjs', line: 10, column: 1 }]);
     expect(byName(profile)).toEqual({ work: [10, 101.01, 101.01] });
   });
 });
@@ -197,6 +197,6 @@ describe('heap profiles', () => {
     const profile = fromHeapSamples({ head, samples: [] }, 0, 0);
     expect(profile.sampleTypes.map(({ type }) => type)).toEqual(['inuse_space']);
     expect(Array.from(profile.values)).toEqual([350]);
-    expect(profile.frames).toEqual([{ name: 'keep', file: '/app/x.js', line: 4 }]);
+    expect(profile.frames).toEqual([{ name: 'keep', file: '/app/x.js', line: 4, column: 1 }]);
   });
 });
