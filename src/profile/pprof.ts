@@ -114,7 +114,7 @@ function fn(part: ProtobufWriter, strings: StringTable, id: number, frame: Frame
 }
 
 /** pprof groups by name alone, so all anonymous functions would be one row; the place makes them distinct. */
-function functionName({ name, file, line }: Frame): string {
+export function functionName({ name, file, line }: Frame): string {
   return name === '(anonymous)' && file !== '' ? `(anonymous ${basename(file)}:${line})` : name;
 }
 
