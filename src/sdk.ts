@@ -12,6 +12,7 @@ import { Guard } from './core/guard.ts';
 import { resource, type ProcessResource } from './core/resource.ts';
 import { VERSION } from './core/version.ts';
 import { OtlpMetricsExporter, OtlpTraceExporter } from './export/otlp.ts';
+import type { ProfileExporter } from './export/profile-exporter.ts';
 import { ExpressInstrumentation } from './instrument/express.ts';
 import { fastifyObserver, instrumentFastify } from './instrument/fastify.ts';
 import { instrumentHttpClient } from './instrument/http-client.ts';
@@ -37,6 +38,7 @@ import { selfFamilies } from './metrics/self.ts';
 import { ConfigError, describeProblem, type Options } from './options.ts';
 import { ProfileEngine } from './profile/engine.ts';
 import { RouteLabels } from './profile/labels.ts';
+import { pushesProfiles, startProfilePush } from './profile-push.ts';
 import { ServerRequests } from './request.ts';
 import { Access } from './serve/access.ts';
 import type { AdminServer } from './serve/admin.ts';
@@ -123,6 +125,7 @@ export class SondeRuntime implements Sonde {
   readonly #stops: (() => void)[] = [];
   #traceExporter: OtlpTraceExporter | undefined;
   #metricsExporter: OtlpMetricsExporter | undefined;
+  #profileExporters: readonly ProfileExporter[] = [];
   #admin: AdminServer | undefined;
   #url: string | undefined;
   #serving = false;
@@ -213,7 +216,7 @@ export class SondeRuntime implements Sonde {
       this.#tracing.push = (span) => exporter.enqueue(span);
     }
     if (metrics && otlpMetrics !== undefined) this.#metricsExporter = this.#createMetricsExporter(otlpMetrics);
-    if (this.#traceExporter !== undefined || this.#metricsExporter !== undefined)
+    if (this.#traceExporter !== undefined || this.#metricsExporter !== undefined || pushesProfiles(this.#config))
       this.#stops.push(onExit((timeoutMillis) => this.flush(timeoutMillis), guard));
   }
 
@@ -257,7 +260,8 @@ export class SondeRuntime implements Sonde {
   }
 
   async flush(timeoutMillis = 5000): Promise<void> {
-    await Promise.all([this.#traceExporter?.flush(timeoutMillis), this.#metricsExporter?.flush(timeoutMillis)]);
+    const profiles = this.#profileExporters.map((exporter) => exporter.flush(timeoutMillis));
+    await Promise.all([this.#traceExporter?.flush(timeoutMillis), this.#metricsExporter?.flush(timeoutMillis), ...profiles]);
   }
 
   async shutdown(timeoutMillis = 5000): Promise<void> {
@@ -265,7 +269,8 @@ export class SondeRuntime implements Sonde {
     for (const stop of this.#stops.splice(0)) this.#guard.run('shutdown', stop);
     this.#tracing.push = undefined;
     await this.#guard.runAsync('shutdown', async () => {
-      await Promise.all([this.#traceExporter?.shutdown(timeoutMillis), this.#metricsExporter?.shutdown(timeoutMillis)]);
+      const profiles = this.#profileExporters.map((exporter) => exporter.shutdown(timeoutMillis));
+      await Promise.all([this.#traceExporter?.shutdown(timeoutMillis), this.#metricsExporter?.shutdown(timeoutMillis), ...profiles]);
       this.#admin?.close();
       this.leaks?.stop();
       this.profile?.stop();
@@ -312,8 +317,12 @@ export class SondeRuntime implements Sonde {
     for (const [signal, exporter] of [
       ['spans', this.#traceExporter],
       ['metrics', this.#metricsExporter],
+      ...this.#profileExporters.map((profiles) => ['profiles', profiles] as const),
     ] as const) {
-      for (const [reason, count] of exporter?.stats().dropped ?? []) dropped.set(`${signal}_${reason}`, count);
+      for (const [reason, count] of exporter?.stats().dropped ?? []) {
+        const name = `${signal}_${reason}`;
+        dropped.set(name, (dropped.get(name) ?? 0) + count);
+      }
     }
     return dropped;
   }
@@ -401,6 +410,16 @@ export class SondeRuntime implements Sonde {
     );
   }
 
+  async #pushProfiles(): Promise<void> {
+    const engine = this.profile;
+    if (engine === undefined || globals[RUNNING] !== this) return;
+    const deps = { guard: this.#guard, diag: this.#diag, clock: this.#clock, resource: this.#resource, engine };
+    const exporters = await startProfilePush(this.#config, deps);
+    this.#profileExporters = exporters;
+    // It was shut down meanwhile.
+    if (globals[RUNNING] !== this) await Promise.all(exporters.map((exporter) => exporter.shutdown(0)));
+  }
+
   async #listen(): Promise<void> {
     const { AdminServer } = await import('./serve/admin.ts');
     const { host, port } = this.#config;
@@ -412,6 +431,7 @@ export class SondeRuntime implements Sonde {
     const address = await this.#admin.listen();
     this.#url = address?.url;
     await this.#guard.runAsync('profile', async () => this.profile?.start());
+    await this.#guard.runAsync('profile push', () => this.#pushProfiles());
     this.leaks?.start();
     // Last: whoever waits for the line may ask for a profile at once.
     if (address !== undefined) this.#diag.announce(`${this.#title()} listening on ${address.url}`);
