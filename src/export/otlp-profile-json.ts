@@ -113,8 +113,8 @@ function* attributes(tables: ProfileTables): Generator<object, void> {
 }
 
 function* stacks(tables: ProfileTables): Generator<object, void> {
-  for (let i = 0; i < tables.stacks.length; i++) {
-    const locationIndices = Array.from(tables.functionsOf(i));
+  for (let i = 0; i < tables.stackCount; i++) {
+    const locationIndices = Array.from(tables.locationsOf(i));
     yield locationIndices.length === 0 ? {} : { locationIndices };
   }
 }

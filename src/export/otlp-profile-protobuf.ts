@@ -96,7 +96,7 @@ function* writeProfile(out: ProtobufWriter, tables: ProfileTables, profile: Tabl
 }
 
 function* writeDictionary(out: ProtobufWriter, tables: ProfileTables): Generator<number, void> {
-  const { functions, links, attributes, stacks } = tables;
+  const { functions, links, attributes, stackCount } = tables;
   out.bytesField(DICTIONARY.mapping, new Uint8Array(0));
   for (let i = 0; i < functions.length; i++) yield writeLocation(out, tables, i);
   for (let i = 0; i < functions.length; i++) yield writeFunction(out, tables, i);
@@ -124,8 +124,8 @@ function* writeDictionary(out: ProtobufWriter, tables: ProfileTables): Generator
     }
     out.end(start);
   }
-  for (let i = 0; i < stacks.length; i++) {
-    const locations = Array.from(tables.functionsOf(i));
+  for (let i = 0; i < stackCount; i++) {
+    const locations = tables.locationsOf(i);
     yield 1 + locations.length;
     const start = out.begin(DICTIONARY.stack);
     out.packedField(STACK.locationIndices, locations);

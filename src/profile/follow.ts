@@ -1,7 +1,6 @@
 // Stand-in for ProfileEngine.follow(), by reading the ring: the windows that have ended since it was read before. It misses
 // what the ring drops, and at the end the last 0.9 s, which the ring does not cut. sdk.ts hands it to the pushers.
 import type { TimeRead } from './engine.ts';
-import { ProfileError } from './profile-error.ts';
 import { ProfileBuilder, type Profile } from './profile.ts';
 import type { Follower } from './push-source.ts';
 import { RING_SECONDS } from './window-ring.ts';
@@ -11,7 +10,7 @@ interface RingReader {
   wall(read: TimeRead): Promise<Profile>;
 }
 
-/** Follows from now on; `nowEpochMillis` is the clock of the windows. */
+/** Follows from now on; `nowEpochMillis` is the clock of the windows. Rejects with ProfileError when there is nothing yet. */
 export function follow(engine: RingReader, nowEpochMillis: () => number): Follower {
   let sinceMillis = nowEpochMillis();
   return {
@@ -22,14 +21,9 @@ export function follow(engine: RingReader, nowEpochMillis: () => number): Follow
       // Both look at the ring when they are called, the second without another cut.
       const reads = [engine.cpu({ lastSeconds }), engine.wall({ lastSeconds })] as const;
       const readMillis = nowEpochMillis();
-      try {
-        const [cpu, wall] = await Promise.all(reads);
-        sinceMillis = readMillis;
-        return combine(cpu, wall);
-      } catch (error) {
-        if (error instanceof ProfileError) return undefined;
-        throw error;
-      }
+      const [cpu, wall] = await Promise.all(reads);
+      sinceMillis = readMillis;
+      return combine(cpu, wall);
     },
   };
 }

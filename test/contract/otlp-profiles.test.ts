@@ -51,7 +51,7 @@ async function push(profiles: readonly Profile[], protocol: OtlpProtocol): Promi
   const source = new OfferedProfiles();
   const exporter = otlpProfilesExporter(options(url, { protocol }), { ...otlpDeps(), source, scope: SCOPE, functionName });
   source.offer(...profiles);
-  await exporter.shutdown(5000);
+  await exporter.shutdown(60_000);
   expect(requests).toHaveLength(1);
   return requests[0]!;
 }
@@ -111,12 +111,12 @@ it('every field of a request, in its table and place', async () => {
   const strings = [
     '',
     'profile.frame.type',
-    'http.route',
-    'thread.name',
-    'main',
-    '/app/main.js',
     'work',
     '/app/work.js',
+    'main',
+    '/app/main.js',
+    'http.route',
+    'thread.name',
     'tenant',
     'cpu',
     'nanoseconds',
@@ -188,8 +188,8 @@ it('every field of a request, in its table and place', async () => {
       locationTable: [{ mappingIndex: 0, address: '0', lines: [], attributeIndices: [] }, line(1, '40', '4'), line(2, '40', '4')],
       functionTable: [
         { nameStrindex: 0, systemNameStrindex: 0, filenameStrindex: 0, startLine: '0' },
-        fn('main', '/app/main.js', '40'),
         fn('work', '/app/work.js', '40'),
+        fn('main', '/app/main.js', '40'),
       ],
       linkTable: [
         { traceId: '', spanId: '' },
@@ -204,7 +204,7 @@ it('every field of a request, in its table and place', async () => {
         attribute('tenant', 'ü'),
       ],
       // Innermost first.
-      stackTable: [{ locationIndices: [] }, { locationIndices: [2, 1] }, { locationIndices: [1] }],
+      stackTable: [{ locationIndices: [] }, { locationIndices: [1, 2] }, { locationIndices: [2] }],
     },
   });
 });
@@ -247,6 +247,51 @@ describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('over %s', (protocol
       (profile: Decoded) => `${stringTable[profile['periodType'].typeStrindex]} ${profile['period']}`,
     );
     expect(periods).toEqual(['cpu 10101000', 'wall 10101000', 'inuse_space 524288', 'inuse_space 524288']);
+  });
+
+  it('a stack is one whatever profiles it is of, and stacks that are alike are several', async () => {
+    const request = await pushed(
+      cpuProfile([
+        [
+          ['main', 'work'],
+          [1, 1],
+        ],
+        [
+          ['work', 'main'],
+          [1, 1],
+        ],
+        [['main'], [1, 1]],
+        [
+          ['main', 'main'],
+          [1, 1],
+        ],
+      ]),
+      heapProfile([
+        [
+          ['main', 'main'],
+          [1, 1],
+        ],
+        [
+          ['main', 'work'],
+          [1, 1],
+        ],
+        [['work'], [1, 1]],
+      ]),
+    );
+
+    const { stackTable, functionTable } = request['dictionary'];
+    const [work, main] = [1, 2];
+    expect(functionTable).toHaveLength(3);
+    expect(stackTable.slice(1).map(({ locationIndices }: Decoded) => locationIndices)).toEqual([
+      [work, main],
+      [main, work],
+      [main],
+      [main, main],
+      [work],
+    ]);
+    const [cpu, objects] = request['resourceProfiles'][0].scopeProfiles[0].profiles;
+    expect(cpu.samples.map(({ stackIndex }: Decoded) => stackIndex)).toEqual([1, 2, 3, 4]);
+    expect(objects.samples.map(({ stackIndex }: Decoded) => stackIndex)).toEqual([4, 1, 5]);
   });
 
   it('labels are attributes by their conventional names, and trace and span a link', async () => {
@@ -335,10 +380,10 @@ it('the types of the request are as the protocol says, and its headers ours', as
   expect(request.headers).toMatchObject({ 'content-type': 'application/x-protobuf', 'user-agent': 'sonde' });
 });
 
-describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('20,000 stacks over %s', (protocol) => {
+describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('10,000 stacks over %s', (protocol) => {
   it('are encoded in turns, and all arrive', async () => {
-    const rows = Array.from({ length: 20_000 }, (_, i) => {
-      const stack = [i % 100, Math.floor(i / 100) % 100, Math.floor(i / 10_000)].map((digit) => `f${digit}`);
+    const rows = Array.from({ length: 10_000 }, (_, i) => {
+      const stack = [i % 100, Math.floor(i / 100), 5].map((digit) => `f${digit}`);
       return [stack, [1, 1000 + i]] as const;
     });
     const profile = cpuProfile(rows);
@@ -353,12 +398,15 @@ describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('20,000 stacks over 
     const { body } = await push([profile], protocol);
     isDone = true;
 
-    // Some 20,000 rows and stacks to enter, and to write.
-    expect(turns).toBeGreaterThan(10);
-    const [cpu] = resolve(protocol === 'http/json' ? JSON.parse(body.toString()) : decode(body));
-    const total = cpu!['samples'].reduce((sum: number, { values }: Decoded) => sum + Number(values[0]), 0);
-    expect(total).toBe(20_000 * 1000 + (20_000 * 19_999) / 2);
-    expect(new Set(cpu!['samples'].map(({ stack }: Decoded) => stack.join())).size).toBe(20_000);
+    // Some 10,000 rows and 40,000 frames and stacks to enter, and to write.
+    expect(turns).toBeGreaterThan(5);
+    const { resourceProfiles, dictionary } = (protocol === 'http/json' ? JSON.parse(body.toString()) : REQUEST.decode(body)) as Decoded;
+    const { samples } = resourceProfiles[0].scopeProfiles[0].profiles[0];
+    expect(samples).toHaveLength(10_000);
+    expect(samples.reduce((sum: number, { values }: Decoded) => sum + Number(values[0]), 0)).toBe(10_000 * 1000 + (10_000 * 9999) / 2);
+    const stacks = dictionary['stackTable'].map(({ locationIndices = [] }: Decoded) => locationIndices.join());
+    expect(new Set(stacks).size).toBe(10_001);
+    expect(new Set(samples.map(({ stackIndex }: Decoded) => stackIndex)).size).toBe(10_000);
   });
 });
 
