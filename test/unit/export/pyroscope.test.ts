@@ -354,6 +354,30 @@ describe('windows', () => {
     expect(source.stopped).toBe(true);
   });
 
+  it('are flushed to the last, also while one is being encoded', async () => {
+    const server = await pyroscope();
+    const source = new OfferedProfiles();
+    const released: (() => void)[] = [];
+    const encode = async (profile: Profile): Promise<Uint8Array> => {
+      await new Promise<void>((resolve) => released.push(resolve));
+      return encodePprof(profile);
+    };
+    const handed = { ...otlpDeps(), source, resource: RESOURCE, pprof: { split, encode } };
+    const exporter = pyroscopeExporter(options(server.address), handed);
+    exporter.start();
+    source.offer(cpuProfile());
+    vi.advanceTimersByTime(INTERVAL_MILLIS);
+    await until(() => released.length === 1);
+
+    source.offer(wallProfile());
+    const flushed = exporter.flush(5000);
+    await until(() => (released.pop()?.(), server.pushes.length === 2));
+    await flushed;
+
+    expect(server.pushes.map(({ name }) => name)).toEqual(['process_cpu', 'wall']);
+    await exporter.shutdown(1);
+  });
+
   it('that cannot be encoded are dropped and counted, and do not stop the next', async () => {
     const server = await pyroscope();
     const source = new OfferedProfiles();
