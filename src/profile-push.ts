@@ -1,13 +1,19 @@
-// Puts together the push of profiles: the engine's readers, the encodings, the receivers that the configuration names. Called
-// by sdk.ts once the profilers run; everything for it is loaded here, and only when there is a receiver.
+// Puts together the push of profiles: the engine's readers, the encodings, the receivers that the configuration names. Loaded
+// and called by sdk.ts once the profilers run, when there is a receiver.
 import type { Config } from './config.ts';
 import type { Clock } from './core/clock.ts';
 import type { Diag } from './core/diag.ts';
 import type { Guard } from './core/guard.ts';
 import type { ProcessResource } from './core/resource.ts';
 import { VERSION } from './core/version.ts';
+import { otlpProfilesExporter } from './export/otlp-profiles.ts';
 import type { ProfileExporter } from './export/profile-exporter.ts';
+import { pyroscopeExporter } from './export/pyroscope.ts';
 import type { ProfileEngine } from './profile/engine.ts';
+import { follow } from './profile/follow.ts';
+import { encodePprof, functionName } from './profile/pprof.ts';
+import { PushSource } from './profile/push-source.ts';
+import { split } from './profile/split.ts';
 
 export interface ProfilePushDeps {
   readonly guard: Guard;
@@ -17,37 +23,23 @@ export interface ProfilePushDeps {
   readonly engine: ProfileEngine;
 }
 
-/** Whether profiles are to be pushed. */
-export function pushesProfiles({ profiling, pyroscope, otlpProfiles }: Config): boolean {
-  return profiling && (pyroscope !== undefined || otlpProfiles !== undefined);
-}
-
 /** The exporters that the configuration asks for, each with a reader of its own; they push from now on. */
-export async function startProfilePush(config: Config, deps: ProfilePushDeps): Promise<readonly ProfileExporter[]> {
-  if (!pushesProfiles(config)) return [];
-  const [{ follow }, { PushSource }, pprof, { split }] = await Promise.all([
-    import('./profile/follow.ts'),
-    import('./profile/push-source.ts'),
-    import('./profile/pprof.ts'),
-    import('./profile/split.ts'),
-  ]);
-  const { engine, clock, resource } = deps;
+export function startProfilePush({ pyroscope, otlpProfiles }: Config, deps: ProfilePushDeps): readonly ProfileExporter[] {
+  const { engine, clock } = deps;
   const followed = {
     follow: () => follow(engine, () => clock.epochMillis(clock.monotonicMillis())),
     heap: () => engine.heap(),
     stats: () => engine.stats(),
   };
   const exporters: ProfileExporter[] = [];
-  if (config.pyroscope !== undefined) {
-    const { pyroscopeExporter } = await import('./export/pyroscope.ts');
-    const format = { split, encode: pprof.encodePprof };
-    exporters.push(pyroscopeExporter(config.pyroscope, { ...deps, source: new PushSource(followed), resource, pprof: format }));
+  if (pyroscope !== undefined) {
+    const source = new PushSource(followed);
+    exporters.push(pyroscopeExporter(pyroscope, { ...deps, source, pprof: { split, encode: encodePprof } }));
   }
-  if (config.otlpProfiles !== undefined) {
-    const { otlpProfilesExporter } = await import('./export/otlp-profiles.ts');
+  if (otlpProfiles !== undefined) {
+    const source = new PushSource(followed);
     const scope = { name: 'sonde', version: VERSION };
-    const { functionName } = pprof;
-    exporters.push(otlpProfilesExporter(config.otlpProfiles, { ...deps, source: new PushSource(followed), resource, scope, functionName }));
+    exporters.push(otlpProfilesExporter(otlpProfiles, { ...deps, source, scope, functionName }));
   }
   for (const exporter of exporters) exporter.start();
   return exporters;

@@ -38,7 +38,6 @@ import { selfFamilies } from './metrics/self.ts';
 import { ConfigError, describeProblem, type Options } from './options.ts';
 import { ProfileEngine } from './profile/engine.ts';
 import { RouteLabels } from './profile/labels.ts';
-import { pushesProfiles, startProfilePush } from './profile-push.ts';
 import { ServerRequests } from './request.ts';
 import { Access } from './serve/access.ts';
 import type { AdminServer } from './serve/admin.ts';
@@ -216,7 +215,7 @@ export class SondeRuntime implements Sonde {
       this.#tracing.push = (span) => exporter.enqueue(span);
     }
     if (metrics && otlpMetrics !== undefined) this.#metricsExporter = this.#createMetricsExporter(otlpMetrics);
-    if (this.#traceExporter !== undefined || this.#metricsExporter !== undefined || pushesProfiles(this.#config))
+    if (this.#traceExporter !== undefined || this.#metricsExporter !== undefined || this.#pushesProfiles)
       this.#stops.push(onExit((timeoutMillis) => this.flush(timeoutMillis), guard));
   }
 
@@ -410,14 +409,18 @@ export class SondeRuntime implements Sonde {
     );
   }
 
+  get #pushesProfiles(): boolean {
+    const { profiling, pyroscope, otlpProfiles } = this.#config;
+    return profiling && (pyroscope !== undefined || otlpProfiles !== undefined);
+  }
+
   async #pushProfiles(): Promise<void> {
-    const engine = this.profile;
-    if (engine === undefined || globals[RUNNING] !== this) return;
-    const deps = { guard: this.#guard, diag: this.#diag, clock: this.#clock, resource: this.#resource, engine };
-    const exporters = await startProfilePush(this.#config, deps);
-    this.#profileExporters = exporters;
-    // It was shut down meanwhile.
-    if (globals[RUNNING] !== this) await Promise.all(exporters.map((exporter) => exporter.shutdown(0)));
+    if (!this.#pushesProfiles) return;
+    const { startProfilePush } = await import('./profile-push.ts');
+    // It may have been shut down meanwhile.
+    if (globals[RUNNING] !== this) return;
+    const deps = { guard: this.#guard, diag: this.#diag, clock: this.#clock, resource: this.#resource, engine: this.profile! };
+    this.#profileExporters = startProfilePush(this.#config, deps);
   }
 
   async #listen(): Promise<void> {
