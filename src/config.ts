@@ -49,6 +49,10 @@ export interface Config {
   readonly knownMethods: readonly string[];
   readonly promClientMetrics: boolean;
   readonly console: ConsoleMode;
+  readonly profileHistoryBytes: number;
+  readonly stallMillis: number;
+  readonly overheadCpuPercent: number;
+  readonly overheadMemoryBytes: number;
   readonly leakSettings: LeakSettings;
   readonly otlpTraces: OtlpConfig | undefined;
   readonly otlpMetrics: OtlpConfig | undefined;
@@ -188,6 +192,20 @@ export function readConfig(options: Options, env: Environment): { config: Config
     ),
     promClientMetrics: reader.flag(['promClientMetrics', options.promClientMetrics], ['SONDE_PROM_CLIENT_METRICS'], true),
     console: reader.oneOf(['console', options.console], ['SONDE_LOGS_CONSOLE'], ['json', 'all', 'off'], 'json'),
+    profileHistoryBytes: reader.integer(
+      ['profile.historyBytes', options.profile?.historyBytes],
+      ['SONDE_PROFILING_HISTORY_BYTES'],
+      [1_048_576, 1_073_741_824],
+      8 * 1_048_576,
+    ),
+    stallMillis: reader.integer(['profile.stallMillis', options.profile?.stallMillis], ['SONDE_STALL_MILLIS'], [20, 60_000], 100),
+    overheadCpuPercent: readCpuPercent(reader, options),
+    overheadMemoryBytes: reader.integer(
+      ['overhead.memoryBytes', options.overhead?.memoryBytes],
+      ['SONDE_OVERHEAD_MEMORY_BYTES'],
+      [8 * 1_048_576, Number.MAX_SAFE_INTEGER],
+      32 * 1_048_576,
+    ),
     leakSettings: {
       warmUpSeconds: reader.integer(undefined, ['SONDE_LEAKS_WARM_UP_SECONDS'], [0, 86_400], LEAK_SETTINGS.warmUpSeconds),
       windowSeconds: reader.integer(undefined, ['SONDE_LEAKS_WINDOW_SECONDS'], [5, 86_400], LEAK_SETTINGS.windowSeconds),
@@ -208,6 +226,15 @@ export function readConfig(options: Options, env: Environment): { config: Config
     metricExportIntervalMillis: reader.integer(undefined, ['OTEL_METRIC_EXPORT_INTERVAL'], [1, MILLIS_MAX], 60_000),
   };
   return { config, problems: reader.problems };
+}
+
+function readCpuPercent(reader: Reader, options: Options): number {
+  const parse = (text: string): number | undefined => {
+    const percent = Number(text);
+    return percent >= 0.1 && percent <= 100 ? percent : undefined;
+  };
+  const given: [string, number | undefined] = ['overhead.cpuPercent', options.overhead?.cpuPercent];
+  return reader.read(given, ['SONDE_OVERHEAD_CPU_PERCENT'], parse, 'a number from 0.1 to 100', 2);
 }
 
 function readLogLevel(reader: Reader): DiagLevel {

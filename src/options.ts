@@ -17,6 +17,18 @@ export interface Options {
   /** 0 to 65535; 0 picks a free one. */
   readonly port?: number;
   readonly token?: string;
+  readonly profile?: {
+    /** Bytes that profiles of the past may take; 8 MiB. */
+    readonly historyBytes?: number;
+    /** A block of the event loop this long is a stall; 100. */
+    readonly stallMillis?: number;
+  };
+  readonly overhead?: {
+    /** CPU that Sonde may use before it samples less, in percent of a core; 2. */
+    readonly cpuPercent?: number;
+    /** Memory that it may hold; 32 MiB. */
+    readonly memoryBytes?: number;
+  };
   readonly sampler?: SamplerName;
   /** 0 to 1. */
   readonly samplerRatio?: number;

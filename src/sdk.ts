@@ -5,7 +5,17 @@ import type { Span as ApiSpan } from '@opentelemetry/api';
 import { ClientRequests } from './client-request.ts';
 import { processEnvironment, readConfig, type Config, type OtlpConfig } from './config.ts';
 import { SystemClock } from './core/clock.ts';
-import { activeContext, activeIds, activeSpan, runSuppressed, runWith, SPAN_KEY } from './core/context.ts';
+import {
+  activeContext,
+  activeIds,
+  activeSpan,
+  type ActiveSpan,
+  followContext,
+  idsOf,
+  runSuppressed,
+  runWith,
+  SPAN_KEY,
+} from './core/context.ts';
 import { StderrDiag, type Diag } from './core/diag.ts';
 import { onExit } from './core/exit.ts';
 import { Guard } from './core/guard.ts';
@@ -36,7 +46,8 @@ import { RuntimeMetrics } from './metrics/runtime.ts';
 import { selfFamilies } from './metrics/self.ts';
 import { ConfigError, describeProblem, type Options } from './options.ts';
 import { ProfileEngine } from './profile/engine.ts';
-import { RouteLabels } from './profile/labels.ts';
+import { SampleLabels } from './profile/labels.ts';
+import { READ_SECONDS_MAX } from './profile/timed-reads.ts';
 import { ServerRequests } from './request.ts';
 import { Access } from './serve/access.ts';
 import type { AdminServer } from './serve/admin.ts';
@@ -113,7 +124,7 @@ export class SondeRuntime implements Sonde {
   readonly #clock = new SystemClock();
   readonly #resource: ProcessResource;
   readonly #tracing: Tracing;
-  readonly #labels: RouteLabels | undefined;
+  readonly #labels: SampleLabels | undefined;
   readonly #requests: ServerRequests;
   readonly #clients: ClientRequests;
   readonly #runtime: RuntimeMetrics;
@@ -146,7 +157,7 @@ export class SondeRuntime implements Sonde {
       push: undefined,
     });
     const { knownMethods, seriesLimit } = config;
-    const labels = config.profiling ? new RouteLabels({ guard, active: activeSpan, routeOf }) : undefined;
+    const labels = config.profiling ? this.#sampleLabels() : undefined;
     this.#labels = labels;
     this.#requests = new ServerRequests(
       { knownMethods, seriesLimit },
@@ -166,7 +177,7 @@ export class SondeRuntime implements Sonde {
     this.#promClient = new PromClientBridge(guard);
     this.metrics = this.#registry();
     if (config.profiling || config.leaks) {
-      this.profile = new ProfileEngine({ guard, diag, clock, cpu: config.profiling, heap: true, labels });
+      this.profile = this.#profileEngine();
     }
     if (config.leaks) this.leaks = this.#leakDetector(this.profile!);
     if (config.enabled) this.endpoints = this.#endpoints();
@@ -189,6 +200,7 @@ export class SondeRuntime implements Sonde {
     }
     if (logs) this.#correlateLogs(modules);
     modules.install();
+    if (this.#labels !== undefined) this.#followContext(this.#labels);
     this.#stops.push(
       () => modules.uninstall(),
       instrumentHttpServer(this.#requests, guard),
@@ -275,6 +287,14 @@ export class SondeRuntime implements Sonde {
     this.#url = undefined;
   }
 
+  #followContext(labels: SampleLabels): void {
+    followContext({
+      entering: this.#guard.wrap('profile labels', (active: object | undefined) => labels.entering(active)),
+      left: this.#guard.wrap('profile labels', (active: object | undefined, before: unknown) => labels.left(active, before)),
+    });
+    this.#stops.push(() => followContext(undefined));
+  }
+
   #correlateLogs(modules: ModuleHooks): void {
     const guard = this.#guard;
     modules.onLoad('pino', (exports) => correlatePino(exports, activeIds, guard));
@@ -327,6 +347,32 @@ export class SondeRuntime implements Sonde {
       level,
       sites: findings.map(({ site, level: of, grownBytes, bytesPerHour }) => ({ ...site, level: of, grownBytes, bytesPerHour })),
     };
+  }
+
+  #sampleLabels(): SampleLabels {
+    return new SampleLabels({
+      guard: this.#guard,
+      diag: this.#diag,
+      active: activeSpan,
+      idsOf: (span) => idsOf(span as ActiveSpan),
+      routeOf,
+      monotonicMillis: () => this.#clock.monotonicMillis(),
+    });
+  }
+
+  #profileEngine(): ProfileEngine {
+    const { profiling, profileHistoryBytes, overheadCpuPercent, overheadMemoryBytes } = this.#config;
+    return new ProfileEngine({
+      guard: this.#guard,
+      diag: this.#diag,
+      clock: this.#clock,
+      cpu: profiling,
+      heap: true,
+      history: { seconds: READ_SECONDS_MAX, bytes: profileHistoryBytes },
+      budget: { cpu: overheadCpuPercent / 100, bytes: overheadMemoryBytes },
+      ownDirectory: __dirname,
+      labels: this.#labels,
+    });
   }
 
   #leakDetector(engine: ProfileEngine): LeakDetector {

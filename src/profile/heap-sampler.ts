@@ -4,12 +4,12 @@
 import type { Clock } from '../core/clock.ts';
 import type { Diag } from '../core/diag.ts';
 import type { HeapSamples } from '../core/heap-samples.ts';
+import { Allocations } from './allocations.ts';
 import { InspectorHeap } from './inspector.ts';
 import type { NativeHeapProfiler } from './native.ts';
-import type { AllocationNode } from './v8.ts';
 import type { Profile } from './profile.ts';
 import { ProfileError } from './profile-error.ts';
-import { fromAllocationTree, fromHeapSamples, HEAP_INTERVAL_BYTES } from './v8.ts';
+import { type AllocationNode, fromAllocationTree, fromHeapSamples, HEAP_INTERVAL_BYTES, withAllocations } from './v8.ts';
 
 const STACK_DEPTH = 64;
 
@@ -27,6 +27,8 @@ export class HeapSampler {
   readonly #diag: Diag;
   readonly #clock: Clock;
   readonly #inspector = new InspectorHeap();
+  readonly #allocations = new Allocations();
+  #lookMillis = 0;
   #lost = false;
   #restarts = 0;
 
@@ -72,6 +74,30 @@ export class HeapSampler {
   }
 
   /**
+   * What was allocated since the start, estimated, besides what is live. Rejects with 503 where a look at the samples
+   * would collect the heap, and as `read` does.
+   */
+  async allocs(): Promise<Profile> {
+    if (this.#native === undefined) throw new ProfileError(503, 'allocations are not counted because @datadog/pprof is not running');
+    await this.look();
+    return withAllocations(this.#allocations, await this.read());
+  }
+
+  /** Looks at what has been allocated since the last look. Blocks for 0.4 ms at 200 live samples, 10 to 40 at 1,200. */
+  async look(): Promise<void> {
+    if (this.#native === undefined) return;
+    const startMillis = this.#clock.monotonicMillis();
+    const samples = await this.#inspector.samples();
+    if (samples !== undefined) this.#allocations.look(samples);
+    this.#lookMillis = this.#clock.monotonicMillis() - startMillis;
+  }
+
+  /** How long the last look took. */
+  get lookMillis(): number {
+    return this.#lookMillis;
+  }
+
+  /**
    * The live samples with the order of their allocation, garbage of the old generation included. Undefined once
    * whenever earlier samples were lost, and always where a read would collect a heap above 256 MiB.
    */
@@ -93,6 +119,7 @@ export class HeapSampler {
 
   async #restart(): Promise<void> {
     this.#restarts += 1;
+    this.#allocations.restarted();
     this.#lost = true;
     this.#diag.warn('profile:heap-stolen', 'another profiler in this process stopped the heap sampler; it was started again');
     await this.start();

@@ -46,6 +46,7 @@ export interface Profile extends ProfileHead {
 
 /** Frames come from code, so 2^21 of them are out of reach; the key of a node stays exact below 2^53. */
 const FRAMES_MAX = 2 ** 21;
+const NODES_MAX = 2 ** 26;
 
 /** Collects stacks and values; equal frames, nodes and samples become one. */
 export class ProfileBuilder {
@@ -59,8 +60,7 @@ export class ProfileBuilder {
   readonly #sampleLabels: number[] = [];
   readonly #labelSets: LabelSet[] = [];
   readonly #labelIds = new Map<string, number>();
-  /** By label set and node. */
-  readonly #sampleIds: Map<number, number>[] = [];
+  readonly #sampleIds = new Map<number, number>();
   readonly #values: number[] = [];
 
   constructor(columns: number) {
@@ -77,6 +77,10 @@ export class ProfileBuilder {
     let id = this.#frameIds.get(frame);
     if (id === undefined) this.#frameIds.set(frame, (id = this.#frames.push(frame) - 1));
     return id;
+  }
+
+  get nodeCount(): number {
+    return this.#parents.length;
   }
 
   /** The node for `frame` called from the node `parent`, -1 for an outermost frame. */
@@ -98,19 +102,18 @@ export class ProfileBuilder {
     if (id === undefined) {
       id = this.#labelSets.push(set) - 1;
       this.#labelIds.set(key, id);
-      this.#sampleIds.push(new Map());
     }
     return id;
   }
 
   /** Adds `value` to one column of the node's sample with a label set. */
   add(node: number, column: number, value: number, labels: number = 0): void {
-    const ofLabels = this.#sampleIds[labels] as Map<number, number>;
-    let sample = ofLabels.get(node);
+    const key = labels * NODES_MAX + node;
+    let sample = this.#sampleIds.get(key);
     if (sample === undefined) {
       sample = this.#sampleNodes.push(node) - 1;
       this.#sampleLabels.push(labels);
-      ofLabels.set(node, sample);
+      this.#sampleIds.set(key, sample);
       for (let i = 0; i < this.#columns; i++) this.#values.push(0);
     }
     const at = sample * this.#columns + column;
@@ -136,6 +139,22 @@ export function sizeBytes(profile: Profile): number {
   const { parents, nodeFrames, sampleNodes, sampleLabels, values, frames, labelSets } = profile;
   const arrays = [parents, nodeFrames, sampleNodes, sampleLabels, values];
   return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0) + frames.length * 8 + labelSets.length * 56;
+}
+
+/** Which samples of a profile are wanted. */
+export interface SampleFilter {
+  /** A route template; empty for what belongs to no route. */
+  readonly route?: string | undefined;
+  readonly traceId?: string | undefined;
+  readonly spanId?: string | undefined;
+}
+
+/** The profile with only the samples that are wanted. */
+export function only(profile: Profile, { route, traceId, spanId }: SampleFilter): Profile {
+  return filter(profile, (labels) => {
+    if (route !== undefined && (labels['http.route'] ?? '') !== route) return false;
+    return (traceId === undefined || labels['trace_id'] === traceId) && (spanId === undefined || labels['span_id'] === spanId);
+  });
 }
 
 /** The profile with only the samples whose labels `keeps` answers true for; asked once a label set. */
@@ -178,20 +197,21 @@ export function select(profile: Profile, types: readonly string[]): Profile {
 }
 
 /**
- * The sum of profiles of the same sample types and period, from the oldest to the newest; needs at least one. Yields the event
- * loop after each, because a window of 1,000 nodes costs half a millisecond and the ring holds ninety.
+ * The sum of profiles of the same sample types, from the oldest to the newest; needs at least one. Takes one after the other
+ * and yields the event loop between them, because a window of 1,000 nodes costs half a millisecond and the ring holds ninety.
  */
-export async function merge(profiles: readonly Profile[]): Promise<Profile> {
-  const first = profiles[0] as Profile;
-  if (profiles.length === 1) return first;
-  const builder = new ProfileBuilder(first.sampleTypes.length);
+export async function merge(profiles: Iterable<Profile>): Promise<Profile> {
+  let builder: ProfileBuilder | undefined;
+  let first: Profile | undefined;
   let durationMillis = 0;
   for (const profile of profiles) {
+    first ??= profile;
+    builder ??= new ProfileBuilder(first.sampleTypes.length);
     addAll(builder, profile, 1);
     durationMillis += profile.durationMillis;
     await nextTurn();
   }
-  return builder.build({ ...first, durationMillis });
+  return (builder as ProfileBuilder).build({ ...(first as Profile), durationMillis });
 }
 
 /** What `later` has more than `earlier`, per stack and label set; less is negative, equal is left out. Its duration is the time between. */
@@ -210,7 +230,8 @@ export function subtract(later: Profile, earlier: Profile): Profile {
   );
 }
 
-function addAll(builder: ProfileBuilder, profile: Profile, factor: number): void {
+/** Adds all of a profile, times `factor`; its first column becomes the builder's column `shift`, and so on. */
+export function addAll(builder: ProfileBuilder, profile: Profile, factor: number, shift = 0): void {
   const frameIds = profile.frames.map((frame) => builder.addFrame(frame));
   const nodeIds = new Int32Array(profile.parents.length);
   for (let i = 0; i < nodeIds.length; i++) {
@@ -223,7 +244,7 @@ function addAll(builder: ProfileBuilder, profile: Profile, factor: number): void
     const labels = labelIds[profile.sampleLabels[i] as number] as number;
     const node = nodeIds[profile.sampleNodes[i] as number] as number;
     for (let column = 0; column < columns; column++) {
-      builder.add(node, column, factor * (profile.values[i * columns + column] as number), labels);
+      builder.add(node, column + shift, factor * (profile.values[i * columns + column] as number), labels);
     }
   }
 }

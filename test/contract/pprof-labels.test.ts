@@ -37,9 +37,14 @@ async function pprof(...args: string[]): Promise<string> {
   return stdout;
 }
 
+/** All requests of a path are of one trace, so that what traces are labelled with can be counted too. */
+const TRACES: Record<keyof Turns, string> = { '/a': 'a'.repeat(32), '/b': 'b'.repeat(32), '/plain': 'c'.repeat(32) };
+
 /** Keeps a connection busy with pipelined requests, the next lot when the last is answered. */
 function keepBusy(port: number): void {
-  const lot = ['/a', '/plain', '/b', '/plain'].map((target) => `GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`).join('');
+  const lot = (['/a', '/plain', '/b', '/plain'] as const)
+    .map((target) => `GET ${target} HTTP/1.1\r\nHost: x\r\ntraceparent: 00-${TRACES[target]}-00f067aa0ba902b7-01\r\n\r\n`)
+    .join('');
   let answered = 0;
   const socket = net.connect(port, '127.0.0.1', () => socket.write(lot));
   socket.on('error', () => {});
@@ -73,8 +78,8 @@ async function workMillis(file: string, ...flags: string[]): Promise<number> {
   return Number(/ ([\d.]+)ms +[\d.]+% +work$/m.exec(output)?.[1] ?? 0);
 }
 
-test.each([20, 24, 26])(
-  'on Node %i each route has its share of the CPU time, and requests without a route have no label',
+test.each([20, 22, 24, 26])(
+  'on Node %i each route and each trace has its share of the CPU time, and requests without a route have no route',
   { timeout: 60_000 },
   async (major) => {
     const service = await startService({ app: SOURCE, node: nodeBinary(major) });
@@ -88,9 +93,15 @@ test.each([20, 24, 26])(
     expect(Math.abs(a / all - turns['/a'] / total), `/a: ${a} of ${all} ms, ${JSON.stringify(turns)}`).toBeLessThan(0.05);
     expect(Math.abs(b / all - turns['/b'] / total), `/b: ${b} of ${all} ms, ${JSON.stringify(turns)}`).toBeLessThan(0.05);
     expect(Math.abs((all - a - b) / all - turns['/plain'] / total), JSON.stringify(turns)).toBeLessThan(0.05);
-    // The two routes and nothing else, and the functions of a route alone on its side.
+    for (const target of ['/a', '/b', '/plain'] as const) {
+      const millis = await workMillis(file, `-tagfocus=trace_id=${TRACES[target]}`);
+      expect(Math.abs(millis / all - turns[target] / total), `trace of ${target}: ${millis} of ${all} ms`).toBeLessThan(0.05);
+    }
+    // The two routes and nothing else.
     const tags = await pprof('-tags', file);
-    expect(Array.from(tags.matchAll(/^ +[\d.]+\w* \( *[\d.]+%\): (.+)$/gm), ([, value]) => value).toSorted()).toEqual(['/a', '/b']);
+    const routes = / http\.route: Total[^\n]*\n([^]*?)\n *\n/.exec(`${tags}\n\n`)?.[1] ?? '';
+    expect(Array.from(routes.matchAll(/\): (.+)$/gm), ([, value]) => value).toSorted()).toEqual(['/a', '/b']);
+    expect(tags).toContain('thread: Total');
     expect(tags).toContain('http.route: Total');
   },
 );

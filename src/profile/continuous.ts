@@ -1,0 +1,91 @@
+// Continuous CPU profiling as a whole: the sampler, its windows, what they cost and who they were spent for, and the governor
+// that lowers the rate when Sonde needs more than its budget. Owned by the engine, which calls `govern` every ten seconds.
+import type { Clock } from '../core/clock.ts';
+import type { Diag } from '../core/diag.ts';
+import type { Guard } from '../core/guard.ts';
+import { CpuCosts } from './cpu-costs.ts';
+import { CpuSampler } from './cpu-sampler.ts';
+import { CpuWindows } from './cpu-windows.ts';
+import { type Budget, Governor } from './governor.ts';
+import type { SampleLabels } from './labels.ts';
+import type { NativeProfilers } from './native.ts';
+import { OwnCost, type OwnCpuSeconds } from './own-cost.ts';
+import { SAMPLING_INTERVAL_MICROS } from './v8.ts';
+import type { RingLimits } from './window-ring.ts';
+
+export interface ContinuousOptions {
+  readonly native: NativeProfilers;
+  readonly guard: Guard;
+  readonly diag: Diag;
+  readonly clock: Clock;
+  readonly history: RingLimits;
+  readonly budget: Budget;
+  readonly ownDirectory: string;
+  readonly labels: SampleLabels | undefined;
+  /** Bytes that the rest of Sonde holds. */
+  readonly otherBytes: (() => number) | undefined;
+}
+
+export class ContinuousProfile {
+  readonly windows: CpuWindows;
+  readonly #options: ContinuousOptions;
+  readonly #sampler: CpuSampler;
+  readonly #costs: CpuCosts;
+  readonly #own: OwnCost;
+  readonly #governor: Governor;
+  #ownSeconds = 0;
+
+  constructor(options: ContinuousOptions) {
+    const { native, diag, labels, guard, clock, history: limits } = options;
+    this.#options = options;
+    this.#sampler = new CpuSampler({ native, diag, labels }, SAMPLING_INTERVAL_MICROS);
+    this.#costs = new CpuCosts(options.ownDirectory);
+    this.windows = new CpuWindows({ sampler: this.#sampler, guard, clock, costs: this.#costs, limits });
+    this.#own = new OwnCost({ costs: this.#costs, rotationMillis: () => this.windows.rotationMillis });
+    this.#governor = new Governor(options.budget);
+  }
+
+  /** Samples a second. */
+  get hz(): number {
+    return Math.round(1e6 / this.#sampler.intervalMicros);
+  }
+
+  get restarts(): number {
+    return this.#sampler.restarts;
+  }
+
+  /** CPU seconds by route, under the empty name those of no route. */
+  get cpuSecondsByRoute(): ReadonlyMap<string, number> {
+    return this.#costs.byRoute;
+  }
+
+  ownCpuSeconds(): OwnCpuSeconds {
+    return this.#own.read();
+  }
+
+  /** Looks at what the last `seconds` cost, in which the event loop was busy for the share `utilization`; answers whether the rate was changed, which blocks for 10 to 60 ms. */
+  govern(seconds: number, utilization: number): boolean {
+    const ownSeconds = Object.values(this.#own.read()).reduce((sum, part) => sum + part, 0);
+    const { hz, exceeded } = this.#governor.decide({
+      seconds,
+      utilization,
+      overheadCpuSeconds: ownSeconds - this.#ownSeconds,
+      overheadBytes: this.windows.ring.bytes + (this.#options.otherBytes?.() ?? 0),
+    });
+    this.#ownSeconds = ownSeconds;
+    if (exceeded !== undefined) this.#sayExceeded(exceeded, hz);
+    const intervalMicros = Math.round(1e6 / hz);
+    if (intervalMicros === this.#sampler.intervalMicros) return false;
+    this.windows.changeInterval(intervalMicros);
+    return true;
+  }
+
+  #sayExceeded(what: 'cpu' | 'memory', hz: number): void {
+    const { budget, diag } = this.#options;
+    const limit = what === 'cpu' ? `${budget.cpu * 100} % of a core` : `${Math.round(budget.bytes / 1_048_576)} MiB`;
+    diag.warn(
+      'profile:governor',
+      `Sonde itself needed more than its budget of ${limit}; the CPU is sampled at ${hz} Hz from now on, see sonde_overhead_* in /metrics`,
+    );
+  }
+}
