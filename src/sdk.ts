@@ -43,7 +43,7 @@ import { LegacyMetrics } from './metrics/legacy.ts';
 import { ProcessMetrics } from './metrics/process.ts';
 import { Registry } from './metrics/registry.ts';
 import { RuntimeMetrics } from './metrics/runtime.ts';
-import { selfFamilies } from './metrics/self.ts';
+import { selfFamilies, type ProfileReading } from './metrics/self.ts';
 import { ConfigError, describeProblem, type Options } from './options.ts';
 import { ProfileEngine } from './profile/engine.ts';
 import { SampleLabels } from './profile/labels.ts';
@@ -112,7 +112,7 @@ export class SondeRuntime implements Sonde {
   /** What was wrong with the environment, said together with the start line. */
   problems: readonly string[] = [];
   readonly endpoints: Endpoints | undefined;
-  readonly profile: ProfileEngine | undefined;
+  readonly profile: ProfileEngine;
   readonly leaks: LeakDetector | undefined;
   readonly metrics: Registry;
   readonly traces: TraceRing;
@@ -176,10 +176,8 @@ export class SondeRuntime implements Sonde {
     this.#otelMetrics = new OtelMetricsBridge(guard, () => require('./otel-metrics-sdk.js') as MetricsSdk);
     this.#promClient = new PromClientBridge(guard);
     this.metrics = this.#registry();
-    if (config.profiling || config.leaks) {
-      this.profile = this.#profileEngine();
-    }
-    if (config.leaks) this.leaks = this.#leakDetector(this.profile!);
+    this.profile = this.#profileEngine();
+    if (config.leaks) this.leaks = this.#leakDetector(this.profile);
     if (config.enabled) this.endpoints = this.#endpoints();
   }
 
@@ -280,7 +278,7 @@ export class SondeRuntime implements Sonde {
       await Promise.all([this.#traceExporter?.shutdown(timeoutMillis), this.#metricsExporter?.shutdown(timeoutMillis)]);
       this.#admin?.close();
       this.leaks?.stop();
-      this.profile?.stop();
+      this.profile.stop();
       this.#runtime.stop();
       this.#process.stop();
     });
@@ -315,7 +313,12 @@ export class SondeRuntime implements Sonde {
       registry.register('prom-client-defaults', legacy.collector);
     }
     registry.register('sonde', () =>
-      selfFamilies({ failures: this.#guard.failures(), dropped: this.#dropped(), leaks: this.#leakReading() }),
+      selfFamilies({
+        failures: this.#guard.failures(),
+        dropped: this.#dropped(),
+        profile: this.#config.profiling ? this.#profileReading() : undefined,
+        leaks: this.#leakReading(),
+      }),
     );
     registry.register('application:opentelemetry', this.#otelMetrics.collector);
     registry.register('application:prom-client', this.#promClient.collector);
@@ -336,6 +339,30 @@ export class SondeRuntime implements Sonde {
       for (const [reason, count] of exporter?.stats().dropped ?? []) dropped.set(`${signal}_${reason}`, count);
     }
     return dropped;
+  }
+
+  #profileReading(): ProfileReading {
+    const { samplingHz, historySeconds, historyBytes, profilerBytes, cpuSecondsByRoute, ownCpuSeconds, cpuRestarts, heapRestarts } =
+      this.profile.stats();
+    return {
+      samplingHz,
+      historySeconds,
+      cpuSecondsByRoute,
+      ownCpuSeconds: new Map([
+        ['code', ownCpuSeconds?.code ?? 0],
+        ['sampling', ownCpuSeconds?.sampling ?? 0],
+        ['rotation', ownCpuSeconds?.rotation ?? 0],
+        ['sampling_thread', ownCpuSeconds?.samplingThread ?? 0],
+      ]),
+      ownBytes: new Map([
+        ['profile_history', historyBytes],
+        ['profilers', profilerBytes],
+      ]),
+      restarts: new Map([
+        ['cpu', cpuRestarts],
+        ['heap', heapRestarts],
+      ]),
+    };
   }
 
   #leakReading():
@@ -367,7 +394,7 @@ export class SondeRuntime implements Sonde {
       diag: this.#diag,
       clock: this.#clock,
       cpu: profiling,
-      heap: true,
+      heap: profiling || this.#config.leaks,
       history: { seconds: READ_SECONDS_MAX, bytes: profileHistoryBytes },
       budget: { cpu: overheadCpuPercent / 100, bytes: overheadMemoryBytes },
       ownDirectory: __dirname,
@@ -457,7 +484,7 @@ export class SondeRuntime implements Sonde {
     );
     const address = await this.#admin.listen();
     this.#url = address?.url;
-    await this.#guard.runAsync('profile', async () => this.profile?.start());
+    await this.#guard.runAsync('profile', async () => this.profile.start());
     this.leaks?.start();
     // Last: whoever waits for the line may ask for a profile at once.
     if (address !== undefined) this.#diag.announce(`${this.#title()} listening on ${address.url}`);

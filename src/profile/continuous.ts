@@ -6,12 +6,20 @@ import type { Guard } from '../core/guard.ts';
 import { CpuCosts } from './cpu-costs.ts';
 import { CpuSampler } from './cpu-sampler.ts';
 import { CpuWindows } from './cpu-windows.ts';
-import { type Budget, Governor } from './governor.ts';
+import { Governor } from './governor.ts';
 import type { SampleLabels } from './labels.ts';
 import type { NativeProfilers } from './native.ts';
 import { OwnCost, type OwnCpuSeconds } from './own-cost.ts';
 import { SAMPLING_INTERVAL_MICROS } from './v8.ts';
 import type { RingLimits } from './window-ring.ts';
+
+/** What Sonde may cost. */
+export interface Budget {
+  /** Of one core, 0 to 1. */
+  readonly cpu: number;
+  /** Of the profiles of the past, together with what waits to be pushed. */
+  readonly bytes: number;
+}
 
 export interface ContinuousOptions {
   readonly native: NativeProfilers;
@@ -22,8 +30,6 @@ export interface ContinuousOptions {
   readonly budget: Budget;
   readonly ownDirectory: string;
   readonly labels: SampleLabels | undefined;
-  /** Bytes that the rest of Sonde holds. */
-  readonly otherBytes: (() => number) | undefined;
 }
 
 export class ContinuousProfile {
@@ -42,7 +48,7 @@ export class ContinuousProfile {
     this.#costs = new CpuCosts(options.ownDirectory);
     this.windows = new CpuWindows({ sampler: this.#sampler, guard, clock, costs: this.#costs, limits });
     this.#own = new OwnCost({ costs: this.#costs, rotationMillis: () => this.windows.rotationMillis });
-    this.#governor = new Governor(options.budget);
+    this.#governor = new Governor(options.budget.cpu);
   }
 
   /** Samples a second. */
@@ -66,26 +72,25 @@ export class ContinuousProfile {
   /** Looks at what the last `seconds` cost, in which the event loop was busy for the share `utilization`; answers whether the rate was changed, which blocks for 10 to 60 ms. */
   govern(seconds: number, utilization: number): boolean {
     const ownSeconds = Object.values(this.#own.read()).reduce((sum, part) => sum + part, 0);
-    const { hz, exceeded } = this.#governor.decide({
-      seconds,
-      utilization,
-      overheadCpuSeconds: ownSeconds - this.#ownSeconds,
-      overheadBytes: this.windows.ring.bytes + (this.#options.otherBytes?.() ?? 0),
-    });
+    const overheadCpuSeconds = ownSeconds - this.#ownSeconds;
     this.#ownSeconds = ownSeconds;
-    if (exceeded !== undefined) this.#sayExceeded(exceeded, hz);
+    const { budget, diag } = this.#options;
+    if (this.windows.limitTo(budget.bytes)) {
+      diag.warn(
+        'profile:memory',
+        `profiles of the past are kept for a shorter time: they and what waits to be pushed have reached ${Math.round(budget.bytes / 1_048_576)} MiB`,
+      );
+    }
+    const { hz, isReduced } = this.#governor.decide({ seconds, utilization, overheadCpuSeconds });
+    if (isReduced) {
+      diag.warn(
+        'profile:governor',
+        `Sonde itself needed more than its budget of ${budget.cpu * 100} % of a core; the CPU is sampled at ${hz} Hz from now on, see sonde_overhead_* in /metrics`,
+      );
+    }
     const intervalMicros = Math.round(1e6 / hz);
     if (intervalMicros === this.#sampler.intervalMicros) return false;
     this.windows.changeInterval(intervalMicros);
     return true;
-  }
-
-  #sayExceeded(what: 'cpu' | 'memory', hz: number): void {
-    const { budget, diag } = this.#options;
-    const limit = what === 'cpu' ? `${budget.cpu * 100} % of a core` : `${Math.round(budget.bytes / 1_048_576)} MiB`;
-    diag.warn(
-      'profile:governor',
-      `Sonde itself needed more than its budget of ${limit}; the CPU is sampled at ${hz} Hz from now on, see sonde_overhead_* in /metrics`,
-    );
   }
 }

@@ -5,7 +5,8 @@ import type { Clock } from '../core/clock.ts';
 import type { Guard } from '../core/guard.ts';
 import type { CpuCosts } from './cpu-costs.ts';
 import type { CpuSampler } from './cpu-sampler.ts';
-import { sizeBytes, type Profile } from './profile.ts';
+import { Follower } from './follower.ts';
+import type { Profile } from './profile.ts';
 import { fromTimeTree, stretchOf, type Stretch, type TimeTree, type TimeTreeOptions } from './v8.ts';
 import { WindowRing, type RingLimits } from './window-ring.ts';
 
@@ -30,9 +31,6 @@ const SHARED_CUT_MILLIS = 5;
  */
 const WHOLE_MILLIS_MIN = 900;
 
-/** What a follower who does not come to take it may leave here: fifteen minutes of a usual service. */
-const FOLLOWED_BYTES_MAX = 4 * 1024 * 1024;
-
 const THREAD: string = isMainThread ? 'main' : `worker ${threadId}`;
 
 export interface CpuWindowsOptions {
@@ -43,21 +41,13 @@ export interface CpuWindowsOptions {
   readonly limits: RingLimits;
 }
 
-/** A reader's own sequence of windows, without a gap or an overlap. */
-export interface Follower {
-  /** The windows since the last call, the one that is under way included; none where nothing has passed. */
-  take(): readonly Profile[];
-  /** Windows lost because they were not taken in time. */
-  readonly dropped: number;
-  stop(): void;
-}
-
 export class CpuWindows {
   readonly #options: CpuWindowsOptions;
   readonly #sampler: CpuSampler;
   readonly #ring: WindowRing;
-  /** Told of every window that ends. */
-  readonly #listeners = new Set<(window: Profile) => void>();
+  /** Who is collecting now; each gets every window that ends. */
+  readonly #collecting = new Set<{ push(window: Profile): unknown }>();
+  readonly #followers = new Set<Follower>();
   #windowStartMillis = 0;
   #windowMillis = WINDOW_MILLIS_FIRST;
   #rotations = 0;
@@ -94,6 +84,9 @@ export class CpuWindows {
   }
 
   stop(): void {
+    // What they have not taken is still theirs.
+    if (this.#followers.size > 0) this.#rotate();
+    this.#followers.clear();
     this.#sampler.stop();
     this.#ring.clear();
   }
@@ -102,45 +95,26 @@ export class CpuWindows {
   async collect(until: () => Promise<void>): Promise<Profile[]> {
     if (this.#ageMillis() >= SHARED_CUT_MILLIS) this.#rotate();
     const windows: Profile[] = [];
-    const listener = (window: Profile): unknown => windows.push(window);
-    this.#listeners.add(listener);
+    this.#collecting.add(windows);
     try {
       await until();
       if (windows.length === 0 || this.#ageMillis() >= SHARED_CUT_MILLIS) this.#rotate();
       return windows;
     } finally {
-      this.#listeners.delete(listener);
+      this.#collecting.delete(windows);
     }
   }
 
   /** Every window from now on, kept until it is taken. */
   follow(): Follower {
     this.#rotate();
-    let windows: Profile[] = [];
-    let bytes = 0;
-    let dropped = 0;
-    const listener = (window: Profile): void => {
-      windows.push(window);
-      bytes += sizeBytes(window);
-      while (bytes > FOLLOWED_BYTES_MAX && windows.length > 1) {
-        bytes -= sizeBytes(windows.shift() as Profile);
-        dropped += 1;
-      }
-    };
-    this.#listeners.add(listener);
-    return {
-      take: () => {
-        if (this.#listeners.has(listener)) this.#rotate();
-        const taken = windows;
-        windows = [];
-        bytes = 0;
-        return taken;
-      },
-      get dropped() {
-        return dropped;
-      },
-      stop: () => this.#listeners.delete(listener),
-    };
+    const follower = new Follower({
+      // Windows are cut for nobody when profiling has stopped.
+      cut: () => this.#followers.has(follower) && this.#rotate(),
+      leave: () => this.#followers.delete(follower),
+    });
+    this.#followers.add(follower);
+    return follower;
   }
 
   /** Windows that hold anything of the last `seconds`, at once, oldest first. */
@@ -158,6 +132,14 @@ export class CpuWindows {
       const activeOf = (context: object): object | undefined => this.#sampler.activeOf(context);
       return stretchOf(tree, { fromMicros: toMicros - durationMillis * 1000, toMicros, activeOf }, options);
     });
+  }
+
+  /** Keeps the ring and what waits for followers below so many bytes; answers whether the ring had to be cut for it. */
+  limitTo(bytes: number): boolean {
+    const followedBytes = [...this.#followers].reduce((sum, follower) => sum + follower.bytes, 0);
+    const excess = this.#ring.bytes + followedBytes - bytes;
+    if (excess > 0) this.#ring.limitTo(this.#ring.bytes - excess);
+    return excess > 0;
   }
 
   /** Ends the window and samples at another rate from now on. */
@@ -190,7 +172,7 @@ export class CpuWindows {
     this.#ring.push(window);
     costs.add(window);
     costs.addSampling(tree);
-    for (const listener of this.#listeners) listener(window);
+    for (const reader of [...this.#collecting, ...this.#followers]) reader.push(window);
     const answer = read?.(tree, options);
     this.#rotations += 1;
     this.#adapt(clock.monotonicMillis() - nowMillis);

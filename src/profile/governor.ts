@@ -26,36 +26,23 @@ export interface Observation {
   readonly utilization: number;
   /** CPU seconds that profiling and the rest of Sonde used. */
   readonly overheadCpuSeconds: number;
-  /** Memory that Sonde holds now, as far as it can be counted. */
-  readonly overheadBytes: number;
-}
-
-/** What Sonde may cost. */
-export interface Budget {
-  /** Of one core, 0 to 1. */
-  readonly cpu: number;
-  readonly bytes: number;
 }
 
 export interface Decision {
   readonly hz: number;
-  /** Set in the decision in which the rate was lowered for good: what was above the budget. */
-  readonly exceeded: 'cpu' | 'memory' | undefined;
+  /** Whether the rate was lowered for good in this decision, because Sonde was above its budget. */
+  readonly isReduced: boolean;
 }
 
 export class Governor {
-  readonly #budget: Budget;
+  readonly #cpuBudget: number;
   #reductions = 0;
   #idleSeconds = 0;
   #overSeconds = 0;
 
-  constructor(budget: Budget) {
-    this.#budget = budget;
-  }
-
-  /** Whether the rate was lowered because the budget was exceeded. */
-  get isReduced(): boolean {
-    return this.#reductions > 0;
+  /** `cpuBudget` is what Sonde may use of one core, 0 to 1. */
+  constructor(cpuBudget: number) {
+    this.#cpuBudget = cpuBudget;
   }
 
   decide(seen: Observation): Decision {
@@ -63,8 +50,8 @@ export class Governor {
     if (isIdle) this.#idleSeconds += seen.seconds;
     // Between the two it stays as it is.
     else if (seen.utilization > BUSY_UTILIZATION_MIN || this.#idleSeconds < IDLE_SECONDS_MIN) this.#idleSeconds = 0;
-    const exceeded = this.#exceeded(seen);
-    return { hz: this.#rate(), exceeded };
+    const isReduced = this.#reduces(seen);
+    return { hz: this.#rate(), isReduced };
   }
 
   #rate(): number {
@@ -72,13 +59,11 @@ export class Governor {
     return this.#idleSeconds >= IDLE_SECONDS_MIN ? Math.min(IDLE_HZ, allowed) : allowed;
   }
 
-  #exceeded(seen: Observation): Decision['exceeded'] {
-    const cpu = seen.overheadCpuSeconds > this.#budget.cpu * seen.seconds;
-    const memory = seen.overheadBytes > this.#budget.bytes;
-    this.#overSeconds = cpu || memory ? this.#overSeconds + seen.seconds : 0;
-    if (this.#overSeconds < OVER_SECONDS_MIN || this.#reductions >= REDUCED_HZ.length) return undefined;
+  #reduces({ seconds, overheadCpuSeconds }: Observation): boolean {
+    this.#overSeconds = overheadCpuSeconds > this.#cpuBudget * seconds ? this.#overSeconds + seconds : 0;
+    if (this.#overSeconds < OVER_SECONDS_MIN || this.#reductions >= REDUCED_HZ.length) return false;
     this.#reductions += 1;
     this.#overSeconds = 0;
-    return cpu ? 'cpu' : 'memory';
+    return true;
   }
 }

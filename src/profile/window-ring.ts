@@ -18,7 +18,7 @@ export interface RingLimits {
 
 export class WindowRing {
   readonly #guard: Guard;
-  readonly #limits: RingLimits;
+  #limits: RingLimits;
   /** Older than all of `#recent`. */
   #packed: PackedWindow[] = [];
   #recent: Profile[] = [];
@@ -56,6 +56,12 @@ export class WindowRing {
     const [packed, recent] = [this.#packed, [...this.#recent]];
     for (const window of packed) if (endMillis(window) > sinceEpochMillis) yield window.unpack();
     for (const window of recent) if (endMillis(window) > sinceEpochMillis) yield window;
+  }
+
+  /** Holds fewer bytes from now on. */
+  limitTo(bytes: number): void {
+    this.#limits = { ...this.#limits, bytes };
+    if (this.#packed.length > 0) this.#packed = this.#kept(this.#packed);
   }
 
   clear(): void {
