@@ -13,7 +13,8 @@ type Owner = 'sonde' | 'application' | 'runtime';
 export class CpuCosts {
   readonly #ownDirectory: string;
   readonly #seconds = new Map<string, number>([['', 0]]);
-  readonly #owners = new WeakMap<Frame, Owner>();
+  /** Of the tree that the windows share, known by its frames, whose the nodes are that were there before. */
+  #known: { frames: readonly Frame[]; owners: Owner[]; isOwn: Uint8Array; nodes: number } | undefined;
   #ownSeconds = 0;
   #samples = 0;
   #quietSamples = 0;
@@ -64,24 +65,26 @@ export class CpuCosts {
 
   /** Of each node, whether Sonde is the last to have been called there. */
   #ownNodes({ frames, parents, nodeFrames }: Profile): Uint8Array {
-    const owners = frames.map((frame) => this.#ownerOf(frame));
-    const isOwn = new Uint8Array(parents.length);
-    for (let node = 0; node < parents.length; node++) {
-      const owner = owners[nodeFrames[node] as number];
-      const parent = parents[node] as number;
-      if (owner === 'sonde') isOwn[node] = 1;
-      else if (owner === 'runtime' && parent !== -1) isOwn[node] = isOwn[parent] as number;
+    if (this.#known?.frames !== frames) this.#known = { frames, owners: [], isOwn: new Uint8Array(0), nodes: 0 };
+    const known = this.#known;
+    for (let id = known.owners.length; id < frames.length; id++) known.owners.push(this.#ownerOf(frames[id] as Frame));
+    if (known.isOwn.length < parents.length) {
+      const grown = new Uint8Array(parents.length * 2);
+      grown.set(known.isOwn);
+      known.isOwn = grown;
     }
-    return isOwn;
+    for (let node = known.nodes; node < parents.length; node++) {
+      const owner = known.owners[nodeFrames[node] as number];
+      const parent = parents[node] as number;
+      if (owner === 'sonde') known.isOwn[node] = 1;
+      else if (owner === 'runtime' && parent !== -1) known.isOwn[node] = known.isOwn[parent] as number;
+    }
+    known.nodes = parents.length;
+    return known.isOwn;
   }
 
-  #ownerOf(frame: Frame): Owner {
-    let owner = this.#owners.get(frame);
-    if (owner === undefined) {
-      const { file } = frame;
-      owner = file.startsWith(this.#ownDirectory) ? 'sonde' : file === '' || file.startsWith('node:') ? 'runtime' : 'application';
-      this.#owners.set(frame, owner);
-    }
-    return owner;
+  #ownerOf({ file }: Frame): Owner {
+    if (file.startsWith(this.#ownDirectory)) return 'sonde';
+    return file === '' || file.startsWith('node:') ? 'runtime' : 'application';
   }
 }

@@ -7,6 +7,7 @@ import type { CpuCosts } from './cpu-costs.ts';
 import type { CpuSampler } from './cpu-sampler.ts';
 import { Follower } from './follower.ts';
 import type { Profile } from './profile.ts';
+import { StackTable } from './stack-table.ts';
 import { fromTimeTree, stretchOf, type Stretch, type TimeTree, type TimeTreeOptions } from './v8.ts';
 import { WindowRing, type RingLimits } from './window-ring.ts';
 
@@ -31,6 +32,12 @@ const SHARED_CUT_MILLIS = 5;
  */
 const WHOLE_MILLIS_MIN = 900;
 
+/**
+ * Nodes of the tree that the windows share; a service has some thousands. A full one makes room for another, and is kept by the
+ * windows that were made with it. Room is only taken as it fills.
+ */
+const SHARED_NODES_MAX = 65_536;
+
 const THREAD: string = isMainThread ? 'main' : `worker ${threadId}`;
 
 export interface CpuWindowsOptions {
@@ -48,6 +55,7 @@ export class CpuWindows {
   /** Who is collecting now; each gets every window that ends. */
   readonly #collecting = new Set<{ push(window: Profile): unknown }>();
   readonly #followers = new Set<Follower>();
+  #stacks = new StackTable(SHARED_NODES_MAX);
   #windowStartMillis = 0;
   #windowMillis = WINDOW_MILLIS_FIRST;
   #rotations = 0;
@@ -167,6 +175,7 @@ export class CpuWindows {
       intervalMicros: this.#sampler.intervalMicros,
       labelsOf: (context) => this.#sampler.labelsOf(context),
       thread: THREAD,
+      stacks: this.#sharedStacks(),
     };
     const window = fromTimeTree(tree, options);
     this.#ring.push(window);
@@ -177,6 +186,11 @@ export class CpuWindows {
     this.#rotations += 1;
     this.#adapt(clock.monotonicMillis() - nowMillis);
     return answer;
+  }
+
+  #sharedStacks(): StackTable {
+    if (this.#stacks.count > SHARED_NODES_MAX / 2) this.#stacks = new StackTable(SHARED_NODES_MAX);
+    return this.#stacks;
   }
 
   #adapt(rotationMillis: number): void {

@@ -94,8 +94,10 @@ export class FrameSlot implements LabelSlot {
   }
 
   #mayBeUnique(nowMillis: number): boolean {
-    this.#allowance = Math.min(UNIQUE_BURST, this.#allowance + (nowMillis - this.#allowedMillis) * UNIQUE_PER_MILLI);
-    this.#allowedMillis = nowMillis;
+    // A request is told with its start, which may be a little before the last reading.
+    const sinceMillis = Math.max(0, nowMillis - this.#allowedMillis);
+    this.#allowance = Math.min(UNIQUE_BURST, this.#allowance + sinceMillis * UNIQUE_PER_MILLI);
+    this.#allowedMillis += sinceMillis;
     if (this.#allowance < 1) return false;
     this.#allowance -= 1;
     return true;

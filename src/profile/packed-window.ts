@@ -1,6 +1,6 @@
 // A window of the ring at rest. What a profile holds as text, the ids of traces and spans, takes 150 bytes a sample; here
 // it is 24, and fifteen minutes of a service that is always busy fit into the ring. Owned by window-ring.ts.
-import { type LabelSet, NO_LABELS, type Profile } from './profile.ts';
+import { type LabelSet, NO_LABELS, type Profile, sizeBytes } from './profile.ts';
 
 /** Words of 32 bits of a trace id and a span id. */
 const TRACE_WORDS = 4;
@@ -22,18 +22,21 @@ export class PackedWindow {
   constructor(profile: Profile) {
     const { labelSets } = profile;
     const sets: LabelSet[] = [NO_LABELS];
-    const setIds = new Map<string, number>([['{}', 0]]);
+    const setIds = new Map<string, number>([['', 0]]);
     const words: number[] = [];
     this.#setOf = new Int32Array(labelSets.length);
     this.#idsOf = new Int32Array(labelSets.length).fill(-1);
-    for (const [index, { trace_id: traceId, span_id: spanId, ...rest }] of labelSets.entries()) {
-      const key = JSON.stringify(rest);
+    for (let index = 0; index < labelSets.length; index++) {
+      const labels = labelSets[index] as LabelSet;
+      const key = keyOf(labels);
       let id = setIds.get(key);
-      if (id === undefined) setIds.set(key, (id = sets.push(rest) - 1));
+      if (id === undefined) setIds.set(key, (id = sets.push(withoutIds(labels)) - 1));
       this.#setOf[index] = id;
+      const { trace_id: traceId, span_id: spanId } = labels;
       if (traceId === undefined || spanId === undefined) continue;
       this.#idsOf[index] = words.length / WORDS;
-      words.push(...wordsOf(traceId, TRACE_WORDS), ...wordsOf(spanId, SPAN_WORDS));
+      pushWords(words, traceId, TRACE_WORDS);
+      pushWords(words, spanId, SPAN_WORDS);
     }
     this.#words = Uint32Array.from(words);
     this.#profile = { ...profile, labelSets: sets };
@@ -65,14 +68,24 @@ export class PackedWindow {
     return hex;
   }
 
-  /** Arrays exactly, a frame as the slot of a shared object, a label set with its texts as 200. */
+  /** As `sizeBytes`, a label set with its texts as 200. */
   #countBytes(): number {
-    const { parents, nodeFrames, sampleNodes, sampleLabels, values, frames, labelSets } = this.#profile;
-    const arrays = [parents, nodeFrames, sampleNodes, sampleLabels, values, this.#setOf, this.#idsOf, this.#words];
-    return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0) + frames.length * 8 + labelSets.length * 200;
+    const arrays = [this.#setOf, this.#idsOf, this.#words];
+    return arrays.reduce((sum, { byteLength }) => sum + byteLength, sizeBytes(this.#profile)) + this.#profile.labelSets.length * 144;
   }
 }
 
-function wordsOf(hex: string, count: number): number[] {
-  return Array.from({ length: count }, (_, word) => Number.parseInt(hex.slice(word * DIGITS_OF_WORD, (word + 1) * DIGITS_OF_WORD), 16));
+/** Of the labels without the ids; some 0.3 us, a tenth of what JSON takes after copying them. */
+function keyOf(labels: LabelSet): string {
+  let key = '';
+  for (const name in labels) if (name !== 'trace_id' && name !== 'span_id') key += `${name}\0${labels[name]}\0`;
+  return key;
+}
+
+function withoutIds({ trace_id: _traceId, span_id: _spanId, ...rest }: LabelSet): LabelSet {
+  return rest;
+}
+
+function pushWords(words: number[], hex: string, count: number): void {
+  for (let i = 0; i < count; i++) words.push(Number.parseInt(hex.slice(i * DIGITS_OF_WORD, (i + 1) * DIGITS_OF_WORD), 16));
 }

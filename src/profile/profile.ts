@@ -3,6 +3,7 @@
 // vocabulary is profile.proto's.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Frame, frameOf } from './frame.ts';
+import { doubled, StackTable } from './stack-table.ts';
 
 /** What a column of values counts and in which unit, as `cpu` in `nanoseconds`. */
 export interface ValueType {
@@ -42,57 +43,51 @@ export interface Profile extends ProfileHead {
   readonly labelSets: readonly LabelSet[];
   /** One row per sample, `sampleTypes.length` numbers each. */
   readonly values: Float64Array;
+  /** Where the tree is shared with other profiles and holds stacks of theirs: how many nodes are new with this one. */
+  readonly newNodes?: number | undefined;
 }
 
-/** Frames come from code, so 2^21 of them are out of reach; the key of a node stays exact below 2^53. */
-const FRAMES_MAX = 2 ** 21;
 const NODES_MAX = 2 ** 26;
+const ROWS_AT_FIRST = 64;
 
 /** Collects stacks and values; equal frames, nodes and samples become one. */
 export class ProfileBuilder {
   readonly #columns: number;
-  readonly #frames: Frame[] = [];
-  readonly #frameIds = new Map<Frame, number>();
-  readonly #parents: number[] = [];
-  readonly #nodeFrames: number[] = [];
-  readonly #nodeIds = new Map<number, number>();
-  readonly #sampleNodes: number[] = [];
-  readonly #sampleLabels: number[] = [];
+  readonly #stacks: StackTable;
+  readonly #sharedNodes: number | undefined;
   readonly #labelSets: LabelSet[] = [];
   readonly #labelIds = new Map<string, number>();
-  readonly #sampleIds = new Map<number, number>();
-  readonly #values: number[] = [];
+  readonly #rows = new Map<number, number>();
+  #sampleNodes = new Int32Array(ROWS_AT_FIRST);
+  #sampleLabels = new Int32Array(ROWS_AT_FIRST);
+  #values: Float64Array;
+  #rowCount = 0;
 
-  constructor(columns: number) {
+  /** `shared` is a tree that other profiles have too. */
+  constructor(columns: number, shared?: StackTable) {
     this.#columns = columns;
+    this.#stacks = shared ?? new StackTable();
+    this.#sharedNodes = shared?.count;
+    this.#values = new Float64Array(ROWS_AT_FIRST * columns);
     this.labels(NO_LABELS);
   }
 
   frame(name: string, file: string, line: number, column = 0): number {
-    return this.addFrame(frameOf(name, file, line, column));
+    return this.#stacks.frame(frameOf(name, file, line, column));
   }
 
   /** The same for a frame that is there already. */
   addFrame(frame: Frame): number {
-    let id = this.#frameIds.get(frame);
-    if (id === undefined) this.#frameIds.set(frame, (id = this.#frames.push(frame) - 1));
-    return id;
+    return this.#stacks.frame(frame);
   }
 
   get nodeCount(): number {
-    return this.#parents.length;
+    return this.#stacks.count;
   }
 
   /** The node for `frame` called from the node `parent`, -1 for an outermost frame. */
   node(parent: number, frame: number): number {
-    const key = (parent + 1) * FRAMES_MAX + frame;
-    let id = this.#nodeIds.get(key);
-    if (id === undefined) {
-      id = this.#parents.push(parent) - 1;
-      this.#nodeFrames.push(frame);
-      this.#nodeIds.set(key, id);
-    }
-    return id;
+    return this.#stacks.node(parent, frame);
   }
 
   /** The id of a label set, 0 for the empty one; labels in another order make another set. */
@@ -108,37 +103,61 @@ export class ProfileBuilder {
 
   /** Adds `value` to one column of the node's sample with a label set. */
   add(node: number, column: number, value: number, labels: number = 0): void {
-    const key = labels * NODES_MAX + node;
-    let sample = this.#sampleIds.get(key);
-    if (sample === undefined) {
-      sample = this.#sampleNodes.push(node) - 1;
-      this.#sampleLabels.push(labels);
-      this.#sampleIds.set(key, sample);
-      for (let i = 0; i < this.#columns; i++) this.#values.push(0);
-    }
-    const at = sample * this.#columns + column;
+    const at = this.#row(node, labels) * this.#columns + column;
     this.#values[at] = (this.#values[at] as number) + value;
   }
 
+  /** Adds a row of another profile's values, each times `factor`, from the builder's column `shift` on. */
+  addRow(node: number, labels: number, { values, factor, shift }: { values: Float64Array; factor: number; shift: number }): void {
+    const at = this.#row(node, labels) * this.#columns + shift;
+    for (let i = 0; i < values.length; i++) this.#values[at + i] = (this.#values[at + i] as number) + factor * (values[i] as number);
+  }
+
   build(head: ProfileHead): Profile {
+    const rows = this.#rowCount;
     return {
       ...head,
-      frames: this.#frames,
-      parents: Int32Array.from(this.#parents),
-      nodeFrames: Int32Array.from(this.#nodeFrames),
-      sampleNodes: Int32Array.from(this.#sampleNodes),
-      sampleLabels: Int32Array.from(this.#sampleLabels),
+      frames: this.#stacks.frames,
+      parents: this.#stacks.parents,
+      nodeFrames: this.#stacks.nodeFrames,
+      sampleNodes: this.#sampleNodes.slice(0, rows),
+      sampleLabels: this.#sampleLabels.slice(0, rows),
       labelSets: this.#labelSets,
-      values: Float64Array.from(this.#values),
+      values: this.#values.slice(0, rows * this.#columns),
+      newNodes: this.#sharedNodes === undefined ? undefined : this.#stacks.count - this.#sharedNodes,
     };
+  }
+
+  /** The row of the node's sample with a label set, made when new. */
+  #row(node: number, labels: number): number {
+    const key = labels * NODES_MAX + node;
+    let row = this.#rows.get(key);
+    if (row === undefined) {
+      row = this.#rowCount++;
+      if (row === this.#sampleNodes.length) this.#grow();
+      this.#sampleNodes[row] = node;
+      this.#sampleLabels[row] = labels;
+      this.#rows.set(key, row);
+    }
+    return row;
+  }
+
+  #grow(): void {
+    this.#sampleNodes = doubled(this.#sampleNodes, Int32Array);
+    this.#sampleLabels = doubled(this.#sampleLabels, Int32Array);
+    this.#values = doubled(this.#values, Float64Array);
   }
 }
 
-/** Bytes a profile holds: arrays exactly, a frame as the slot of a shared object, a label set as 56 (48 and its slot), strings as shared. */
+/**
+ * Bytes a profile holds: arrays exactly, of a shared tree what is new, a frame as the slot of a shared object, a label set as
+ * 56 (48 and its slot), strings as shared.
+ */
 export function sizeBytes(profile: Profile): number {
-  const { parents, nodeFrames, sampleNodes, sampleLabels, values, frames, labelSets } = profile;
-  const arrays = [parents, nodeFrames, sampleNodes, sampleLabels, values];
-  return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0) + frames.length * 8 + labelSets.length * 56;
+  const { parents, frames, sampleNodes, sampleLabels, values, labelSets, newNodes } = profile;
+  const rows = sampleNodes.byteLength + sampleLabels.byteLength + values.byteLength;
+  const tree = newNodes === undefined ? parents.length * 8 + frames.length * 8 : newNodes * 8;
+  return rows + tree + labelSets.length * 56;
 }
 
 /** Which samples of a profile are wanted. */
@@ -160,16 +179,7 @@ export function only(profile: Profile, { route, traceId, spanId }: SampleFilter)
 /** The profile with only the samples whose labels `keeps` answers true for; asked once a label set. */
 export function filter(profile: Profile, keeps: (labels: LabelSet) => boolean): Profile {
   const kept = profile.labelSets.map(keeps);
-  const columns = profile.sampleTypes.length;
-  const rows = Array.from(profile.sampleLabels.keys()).filter((row) => kept[profile.sampleLabels[row] as number]);
-  return {
-    ...profile,
-    sampleNodes: Int32Array.from(rows, (row) => profile.sampleNodes[row] as number),
-    sampleLabels: Int32Array.from(rows, (row) => profile.sampleLabels[row] as number),
-    values: Float64Array.from({ length: rows.length * columns }, (_, i) => {
-      return profile.values[(rows[Math.floor(i / columns)] as number) * columns + (i % columns)] as number;
-    }),
-  };
+  return withRows(profile, (row) => kept[profile.sampleLabels[row] as number] as boolean, columnsOf(profile));
 }
 
 /** The profile with only the named sample types, the last of them the default; samples without any of it are left out. */
@@ -177,22 +187,38 @@ export function select(profile: Profile, types: readonly string[]): Profile {
   const from = types.map((type) => profile.sampleTypes.findIndex((sampleType) => sampleType.type === type));
   const main = from.at(-1) as number;
   const columns = profile.sampleTypes.length;
-  const nodes: number[] = [];
-  const labels: number[] = [];
-  const values: number[] = [];
-  for (let i = 0; i < profile.sampleNodes.length; i++) {
-    if (profile.values[i * columns + main] === 0) continue;
-    nodes.push(profile.sampleNodes[i] as number);
-    labels.push(profile.sampleLabels[i] as number);
-    for (const column of from) values.push(profile.values[i * columns + column] as number);
+  const selected = withRows(profile, (row) => profile.values[row * columns + main] !== 0, from);
+  return {
+    ...selected,
+    sampleTypes: from.map((column) => profile.sampleTypes[column] as ValueType),
+    defaultSampleType: types.at(-1) as string,
+  };
+}
+
+function columnsOf({ sampleTypes }: Profile): number[] {
+  return [...sampleTypes.keys()];
+}
+
+/** The profile with only the rows that `keeps` answers true for, and of these only some columns. */
+function withRows(profile: Profile, keeps: (row: number) => boolean, columns: readonly number[]): Profile {
+  const width = profile.sampleTypes.length;
+  const sampleNodes = new Int32Array(profile.sampleNodes.length);
+  const sampleLabels = new Int32Array(profile.sampleNodes.length);
+  const values = new Float64Array(profile.sampleNodes.length * columns.length);
+  let count = 0;
+  let at = 0;
+  for (let row = 0; row < profile.sampleNodes.length; row++) {
+    if (!keeps(row)) continue;
+    sampleNodes[count] = profile.sampleNodes[row] as number;
+    sampleLabels[count] = profile.sampleLabels[row] as number;
+    for (const column of columns) values[at++] = profile.values[row * width + column] as number;
+    count += 1;
   }
   return {
     ...profile,
-    sampleTypes: from.map((column) => profile.sampleTypes[column] as ValueType),
-    defaultSampleType: types.at(-1) as string,
-    sampleNodes: Int32Array.from(nodes),
-    sampleLabels: Int32Array.from(labels),
-    values: Float64Array.from(values),
+    sampleNodes: sampleNodes.subarray(0, count),
+    sampleLabels: sampleLabels.subarray(0, count),
+    values: values.subarray(0, at),
   };
 }
 
@@ -204,10 +230,11 @@ export async function merge(profiles: Iterable<Profile>): Promise<Profile> {
   let builder: ProfileBuilder | undefined;
   let first: Profile | undefined;
   let durationMillis = 0;
+  const known: KnownNodes = new Map();
   for (const profile of profiles) {
     first ??= profile;
     builder ??= new ProfileBuilder(first.sampleTypes.length);
-    addAll(builder, profile, 1);
+    addAll(builder, profile, { known });
     durationMillis += profile.durationMillis;
     await nextTurn();
   }
@@ -217,8 +244,8 @@ export async function merge(profiles: Iterable<Profile>): Promise<Profile> {
 /** What `later` has more than `earlier`, per stack and label set; less is negative, equal is left out. Its duration is the time between. */
 export function subtract(later: Profile, earlier: Profile): Profile {
   const builder = new ProfileBuilder(later.sampleTypes.length);
-  addAll(builder, later, 1);
-  addAll(builder, earlier, -1);
+  addAll(builder, later);
+  addAll(builder, earlier, { factor: -1 });
   const difference = builder.build({
     ...later,
     startEpochMillis: earlier.startEpochMillis,
@@ -230,21 +257,51 @@ export function subtract(later: Profile, earlier: Profile): Profile {
   );
 }
 
-/** Adds all of a profile, times `factor`; its first column becomes the builder's column `shift`, and so on. */
-export function addAll(builder: ProfileBuilder, profile: Profile, factor: number, shift = 0): void {
-  const frameIds = profile.frames.map((frame) => builder.addFrame(frame));
-  const nodeIds = new Int32Array(profile.parents.length);
-  for (let i = 0; i < nodeIds.length; i++) {
-    const parent = profile.parents[i] as number;
-    nodeIds[i] = builder.node(parent === -1 ? -1 : (nodeIds[parent] as number), frameIds[profile.nodeFrames[i] as number] as number);
+/** By tree, known by its frames: the builder's node for each of its nodes, plus one, 0 for one that was not needed yet. */
+type KnownNodes = Map<readonly Frame[], Int32Array>;
+
+/** Adds all of a profile, times `factor`; its first column becomes the builder's column `shift`, and so on. Only stacks that have samples come over. */
+export function addAll(
+  builder: ProfileBuilder,
+  profile: Profile,
+  { factor = 1, shift = 0, known = new Map() }: { factor?: number; shift?: number; known?: KnownNodes } = {},
+): void {
+  const { frames, sampleNodes, sampleLabels, labelSets, values } = profile;
+  const nodes = roomFor(known, profile);
+  const width = profile.sampleTypes.length;
+  const labelIds = new Int32Array(labelSets.length).fill(-1);
+  for (let row = 0; row < sampleNodes.length; row++) {
+    const set = sampleLabels[row] as number;
+    if (labelIds[set] === -1) labelIds[set] = builder.labels(labelSets[set] as LabelSet);
+    const node = nodeIn(builder, profile, { nodes, frames, node: sampleNodes[row] as number });
+    builder.addRow(node, labelIds[set] as number, { values: values.subarray(row * width, (row + 1) * width), factor, shift });
   }
-  const labelIds = profile.labelSets.map((set) => builder.labels(set));
-  const columns = profile.sampleTypes.length;
-  for (let i = 0; i < profile.sampleNodes.length; i++) {
-    const labels = labelIds[profile.sampleLabels[i] as number] as number;
-    const node = nodeIds[profile.sampleNodes[i] as number] as number;
-    for (let column = 0; column < columns; column++) {
-      builder.add(node, column + shift, factor * (profile.values[i * columns + column] as number), labels);
-    }
+}
+
+function roomFor(known: KnownNodes, { frames, parents }: Profile): Int32Array {
+  let nodes = known.get(frames);
+  if (nodes === undefined || nodes.length < parents.length) {
+    const grown = new Int32Array(parents.length);
+    if (nodes !== undefined) grown.set(nodes);
+    known.set(frames, (nodes = grown));
   }
+  return nodes;
+}
+
+/** The builder's node for one of a profile's, which comes over with all that lead to it. */
+function nodeIn(
+  builder: ProfileBuilder,
+  { parents, nodeFrames }: Profile,
+  { nodes, frames, node }: { nodes: Int32Array; frames: readonly Frame[]; node: number },
+): number {
+  const path: number[] = [];
+  let at = node;
+  for (; at !== -1 && nodes[at] === 0; at = parents[at] as number) path.push(at);
+  let id = at === -1 ? -1 : (nodes[at] as number) - 1;
+  for (let i = path.length - 1; i >= 0; i--) {
+    const from = path[i] as number;
+    id = builder.node(id, builder.addFrame(frames[nodeFrames[from] as number] as Frame));
+    nodes[from] = id + 1;
+  }
+  return id;
 }

@@ -7,6 +7,7 @@ import { scriptPath } from '../core/script-path.ts';
 import { RATE_HZ } from './governor.ts';
 import type { LabelSet, Profile, ProfileHead, ValueType } from './profile.ts';
 import { addAll, NO_LABELS, ProfileBuilder } from './profile.ts';
+import type { StackTable } from './stack-table.ts';
 import type { Allocations } from './allocations.ts';
 
 /** The usual distance between samples. */
@@ -74,6 +75,8 @@ export interface TimeTreeOptions {
   readonly labelsOf?: (context: object) => LabelSet;
   /** Name of the thread, for the label `thread`; none without it. */
   readonly thread?: string | undefined;
+  /** The tree that the windows share. */
+  readonly stacks?: StackTable | undefined;
 }
 
 /**
@@ -93,7 +96,7 @@ export function fromTimeTree(tree: TimeTree, options: TimeTreeOptions): Profile 
   const meanMicros = hits > 0 ? durationMicros / hits : 0;
   const intervalNanos = Math.round(1000 * Math.min(Math.max(meanMicros, intervalMicros), 2 * intervalMicros));
 
-  const builder = new ProfileBuilder(3);
+  const builder = new ProfileBuilder(3, options.stacks);
   const add = (node: number, hits: number, cpuNanos: number, labels: number): void => {
     if (hits === 0 && cpuNanos === 0) return;
     builder.add(node, 0, hits, labels);
@@ -206,8 +209,8 @@ export function fromHeapSamples(profile: HeapSamples, externalBytes: number, sta
 /** What was allocated since the start, besides what is live now: the sample types alloc_space, and those of `live`. */
 export function withAllocations(allocations: Allocations, live: Profile): Profile {
   const builder = new ProfileBuilder(1 + live.sampleTypes.length);
-  addAll(builder, allocations.profile(heapHead([ALLOCATED], live.startEpochMillis)), 1);
-  addAll(builder, live, 1, 1);
+  addAll(builder, allocations.profile(heapHead([ALLOCATED], live.startEpochMillis)));
+  addAll(builder, live, { shift: 1 });
   return builder.build({ ...heapHead([ALLOCATED, ...live.sampleTypes], live.startEpochMillis), defaultSampleType: ALLOCATED.type });
 }
 
