@@ -384,6 +384,7 @@ export class SondeRuntime implements Sonde {
       idsOf: (span) => idsOf(span as ActiveSpan),
       routeOf,
       monotonicMillis: () => this.#clock.monotonicMillis(),
+      prepare: () => this.profile.prepare(),
     });
   }
 

@@ -2,9 +2,10 @@
 // into windows. Cutting leaves no gap and costs 1 to 6 ms with a usual service; changing the rate blocks for 10 to 60 ms, as V8
 // lists all compiled code again, so it is for the governor, rarely.
 import { isMainThread } from 'node:worker_threads';
+import type { AsyncLocalStorage } from 'node:async_hooks';
 import type { Diag } from '../core/diag.ts';
 import type { SampleLabels } from './labels.ts';
-import { createTimeProfiler, type KeyedTimeProfiler, type NativeProfilers } from './native.ts';
+import { contextKey, createTimeProfiler, type NativeProfilers, type NativeTimeProfiler } from './native.ts';
 import { NO_LABELS, type LabelSet } from './profile.ts';
 import type { TimeTree } from './v8.ts';
 
@@ -26,14 +27,23 @@ export interface CpuSamplerOptions {
 
 export class CpuSampler {
   readonly #options: CpuSamplerOptions;
-  #keyed: KeyedTimeProfiler;
+  /** The context key, where this Node has one. */
+  readonly #store: AsyncLocalStorage<object | undefined> | undefined;
+  /**
+   * One for each rate that there was, by its interval. They share the key, so that what is running goes on with its labels when the
+   * rate changes; and none is disposed of before the end, because that frees the holders it has made, wherever they are.
+   */
+  readonly #profilers = new Map<number, NativeTimeProfiler>();
   #intervalMicros: number;
+  #isStarted = false;
   #restarts = 0;
 
+  /** Labels can be given from now on; nothing is sampled yet. */
   constructor(options: CpuSamplerOptions, intervalMicros: number) {
     this.#options = options;
     this.#intervalMicros = intervalMicros;
-    this.#keyed = this.#create();
+    this.#store = HAS_CONTEXTS ? contextKey(options.native) : undefined;
+    this.#label();
   }
 
   /** Between two samples. */
@@ -48,15 +58,13 @@ export class CpuSampler {
 
   /** Starts sampling. Blocks for 5 to 30 ms on Node 20 and 25 to 135 ms on 24, as V8 lists all compiled code. */
   start(): void {
-    const { profiler, store } = this.#keyed;
-    profiler.start();
-    if (HAS_CONTEXTS) this.#options.labels?.start(profiler, store);
+    this.#profiler().start();
+    this.#isStarted = true;
   }
 
   /** What was sampled since the start or the last cut. `judges` also looks whether the sampling thread is stuck. */
   cut(judges: boolean): TimeTree {
-    const { profiler } = this.#keyed;
-    const tree = profiler.stop(true);
+    const tree = this.#profiler().stop(true);
     if (judges) this.#restartIfStuck();
     this.#options.labels?.rotated();
     return tree;
@@ -70,38 +78,50 @@ export class CpuSampler {
     return this.#options.labels?.activeOf(context);
   }
 
-  /** Goes on at another rate, after a cut whose labels have been read. Requests under way lose their labels: they are in the old profiler's store. */
+  /** Goes on at another rate, after a cut whose labels have been read. */
   changeInterval(intervalMicros: number): void {
-    this.stop();
+    this.#profiler().stop(false);
     this.#intervalMicros = intervalMicros;
-    this.#keyed = this.#create();
-    this.start();
+    this.#profiler().start();
+    this.#label();
   }
 
+  /** Stops for good. */
   stop(): void {
-    const { profiler, store } = this.#keyed;
     this.#options.labels?.stop();
-    profiler.stop(false);
-    profiler.dispose();
-    store?.disable();
+    if (this.#isStarted) this.#profiler().stop(false);
+    for (const profiler of this.#profilers.values()) profiler.dispose();
+    this.#profilers.clear();
+    this.#store?.disable();
   }
 
-  #create(): KeyedTimeProfiler {
-    return createTimeProfiler(this.#options.native, {
-      intervalMicros: this.#intervalMicros,
-      durationMillis: CONTEXTS_MILLIS,
-      withContexts: HAS_CONTEXTS,
-      collectCpuTime: HAS_CONTEXTS,
-      workaroundV8Bug: false,
-      isMainThread,
-      lineNumbers: false,
-      collectAsyncId: false,
-    });
+  #label(): void {
+    if (HAS_CONTEXTS) this.#options.labels?.start(this.#profiler(), this.#store);
+  }
+
+  #profiler(): NativeTimeProfiler {
+    let profiler = this.#profilers.get(this.#intervalMicros);
+    if (profiler === undefined) {
+      profiler = createTimeProfiler(this.#options.native, {
+        intervalMicros: this.#intervalMicros,
+        durationMillis: CONTEXTS_MILLIS,
+        withContexts: HAS_CONTEXTS,
+        collectCpuTime: HAS_CONTEXTS,
+        workaroundV8Bug: false,
+        isMainThread,
+        lineNumbers: false,
+        collectAsyncId: false,
+        useCPED: this.#store !== undefined,
+        CPEDKey: this.#store,
+      });
+      this.#profilers.set(this.#intervalMicros, profiler);
+    }
+    return profiler;
   }
 
   /** A stuck sampling thread takes a whole core and yields empty profiles (DataDog/pprof-nodejs#125). */
   #restartIfStuck(): void {
-    const { profiler } = this.#keyed;
+    const profiler = this.#profiler();
     if (profiler.v8ProfilerStuckEventLoopDetected() === 0) return;
     profiler.stop(false);
     profiler.start();

@@ -53,7 +53,7 @@ export interface ProfileEngineOptions {
   /** Told of every block of the event loop that is at least this long. */
   readonly stalls?: { readonly thresholdMillis: number; readonly onBlock: (block: Block) => void } | undefined;
   /** How the addon is loaded; for tests of its absence. */
-  readonly loadNative?: () => Promise<NativeProfilers>;
+  readonly loadNative?: () => NativeProfilers;
 }
 
 /** Either the time to come or the time just passed; seconds above 0 and at most 900. */
@@ -96,6 +96,8 @@ export class ProfileEngine {
   readonly #reads: TimedReads;
   readonly #heartbeat: Heartbeat;
   readonly #stopAtExit: () => void;
+  #native: NativeProfilers | undefined;
+  #hasLoaded = false;
   #state: 'new' | 'starting' | 'started' | 'stopped' = 'new';
   #continuous: ContinuousProfile | undefined;
   #heap: HeapSampler | undefined;
@@ -119,11 +121,11 @@ export class ProfileEngine {
     this.#state = 'starting';
     if (cpu || heap) {
       const rssBytes = process.memoryUsage.rss();
-      const native = await this.#loadNative();
+      const native = this.#loadNative();
       if (this.#stopped()) return;
       // A sampling signal that arrives while the isolate is torn down may crash the process.
       process.once('exit', this.#stopAtExit);
-      if (native !== undefined && cpu) this.#startWindows(native);
+      if (cpu) this.#startWindows();
       if (heap) await this.#startHeap(native);
       this.#profilerBytes = Math.max(0, process.memoryUsage.rss() - rssBytes);
     }
@@ -189,7 +191,7 @@ export class ProfileEngine {
 
   /** A reader's own sequence of windows with the sample types samples, cpu and wall; undefined without continuous profiles. */
   follow(): Follower | undefined {
-    return this.#continuous?.windows.follow();
+    return this.#state === 'started' ? this.#continuous?.windows.follow() : undefined;
   }
 
   /** The live heap's samples with their age, for the leak detector; undefined when earlier ones were lost. */
@@ -204,7 +206,7 @@ export class ProfileEngine {
 
   stats(): ProfileEngineStats {
     const onDemand = this.#state === 'started' && this.#options.cpu ? 'on-demand' : 'off';
-    const continuous = this.#continuous;
+    const continuous = this.#state === 'started' ? this.#continuous : undefined;
     return {
       cpu: continuous === undefined ? onDemand : 'continuous',
       heap: this.#heap?.kind ?? 'off',
@@ -307,23 +309,38 @@ export class ProfileEngine {
     if (this.#continuous?.govern(seconds, utilization) === true) this.#heartbeat.skip();
   }
 
-  async #loadNative(): Promise<NativeProfilers | undefined> {
-    try {
-      return await (this.#options.loadNative ?? loadNativeProfilers)();
-    } catch (error) {
-      this.#fallBack(error);
-      return undefined;
-    }
+  /** Makes what labels need before anything is sampled: 10 to 25 ms, once. */
+  prepare(): void {
+    if (this.#state !== 'new' || !this.#options.cpu) return;
+    this.#options.guard.run('profile prepare', () => this.#createContinuous());
   }
 
-  #startWindows(native: NativeProfilers): void {
-    const { guard, diag, clock, labels, ownDirectory, history, budget } = this.#options;
+  #loadNative(): NativeProfilers | undefined {
+    if (this.#hasLoaded) return this.#native;
+    this.#hasLoaded = true;
     try {
-      const continuous = new ContinuousProfile({ native, guard, diag, clock, labels, ownDirectory, history, budget });
-      continuous.windows.start();
-      this.#continuous = continuous;
+      this.#native = (this.#options.loadNative ?? loadNativeProfilers)();
+    } catch (error) {
+      this.#fallBack(error);
+    }
+    return this.#native;
+  }
+
+  #createContinuous(): void {
+    const native = this.#loadNative();
+    if (native === undefined || this.#continuous !== undefined) return;
+    const { guard, diag, clock, labels, ownDirectory, history, budget } = this.#options;
+    this.#continuous = new ContinuousProfile({ native, guard, diag, clock, labels, ownDirectory, history, budget });
+  }
+
+  #startWindows(): void {
+    try {
+      this.#createContinuous();
+      this.#continuous?.windows.start();
     } catch (error) {
       // Most often the application runs the same copy of the addon itself; it can have one owner only.
+      this.#continuous = undefined;
+      this.#options.labels?.stop();
       this.#fallBack(error);
     }
   }

@@ -23,7 +23,7 @@ interface FrameSlotOptions extends SampleLabelsOptions {
 }
 
 export class FrameSlot implements LabelSlot {
-  readonly #profiler: NativeTimeProfiler;
+  #profiler: NativeTimeProfiler;
   readonly #store: AsyncLocalStorage<object | undefined>;
   readonly #options: FrameSlotOptions;
   readonly #routes = new Map<string, object>();
@@ -83,6 +83,10 @@ export class FrameSlot implements LabelSlot {
 
   subjectOf(context: object): SampleSubject {
     return context as SampleSubject;
+  }
+
+  sampledBy(profiler: NativeTimeProfiler): void {
+    this.#profiler = profiler;
   }
 
   rotated(): void {}

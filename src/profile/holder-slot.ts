@@ -16,9 +16,9 @@ interface Holder {
 }
 
 export class HolderSlot implements LabelSlot {
-  readonly #profiler: NativeTimeProfiler;
+  #profiler: NativeTimeProfiler;
   readonly #options: SampleLabelsOptions;
-  readonly #state: Uint32Array;
+  #state: Uint32Array;
   readonly #hook: AsyncHook;
   /** The application's labels; made by the first who gives any. */
   #own: AsyncLocalStorage<LabelSet> | undefined;
@@ -70,6 +70,12 @@ export class HolderSlot implements LabelSlot {
   subjectOf(context: object): SampleSubject {
     const { active, own } = context as Holder;
     return { active, route: '', own };
+  }
+
+  sampledBy(profiler: NativeTimeProfiler): void {
+    this.#profiler = profiler;
+    this.#state = profiler.state;
+    this.rotated();
   }
 
   /** A new holder for the samples from now on; the counter has begun again. */

@@ -37,6 +37,8 @@ export interface SampleLabelsOptions {
   /** Route of the request that something active belongs to; empty for none. */
   readonly routeOf: (active: object) => string;
   readonly monotonicMillis: () => number;
+  /** Makes what labels need, when somebody gives one before the profiler runs; `start` is then called before it returns. */
+  readonly prepare: () => void;
 }
 
 /** What a sample is about, before it is written down as labels. */
@@ -58,6 +60,8 @@ export interface LabelSlot {
   left(active: object | undefined, before: unknown): void;
   label<R>(own: LabelSet, fn: () => R): R;
   subjectOf(context: object): SampleSubject;
+  /** Another profiler samples from now on, with the same context key. */
+  sampledBy(profiler: NativeTimeProfiler): void;
   rotated(): void;
   stop(): void;
 }
@@ -70,6 +74,7 @@ export class SampleLabels {
   readonly #routes = new Set<string>();
   #slot: LabelSlot | undefined;
   #overflowed = 0;
+  #isPrepared = false;
 
   constructor(options: SampleLabelsOptions) {
     this.#options = options;
@@ -100,12 +105,19 @@ export class SampleLabels {
 
   /** Runs `fn`, and whatever it starts, with labels on its samples besides those of the scope around it; answers what it answers. */
   label<R>(labels: OwnLabels, fn: () => R): R {
+    // A worker that is started with the process has its labels for good.
+    if (this.#slot === undefined) this.#prepare();
     const own = this.#slot === undefined ? undefined : this.#options.guard.run('profile labels', () => this.#accepted(labels));
     return own === undefined || this.#slot === undefined ? fn() : this.#slot.label(own, fn);
   }
 
   /** Labels the samples of a profiler from now on; `store` is its context key where it has one. */
   start(profiler: NativeTimeProfiler, store: AsyncLocalStorage<object | undefined> | undefined): void {
+    this.#isPrepared = true;
+    if (this.#slot !== undefined) {
+      this.#slot.sampledBy(profiler);
+      return;
+    }
     const options = { ...this.#options, onOverflow: () => (this.#overflowed += 1) };
     this.#slot = store === undefined ? new HolderSlot(profiler, options) : new FrameSlot(profiler, store, options);
   }
@@ -141,6 +153,12 @@ export class SampleLabels {
   /** A window of the profiler has ended and the next begun. */
   rotated(): void {
     this.#slot?.rotated();
+  }
+
+  #prepare(): void {
+    if (this.#isPrepared) return;
+    this.#isPrepared = true;
+    this.#options.prepare();
   }
 
   /** Whether a route may be a label: the first thousand may. */

@@ -70,6 +70,6 @@ export class StackTable {
 /** A copy with twice the room. */
 export function doubled<T extends Int32Array | Float64Array>(array: T, type: new (length: number) => T): T {
   const grown = new type(array.length * 2);
-  grown.set(array as never);
+  grown.set(array);
   return grown;
 }

@@ -13,6 +13,8 @@ import { requirePeer } from '../helpers/require-peer.ts';
 
 const SOURCE = path.resolve(import.meta.dirname, '../fixtures/profile/routes.cjs');
 
+const OWN_LABELS = path.resolve(import.meta.dirname, '../fixtures/profile/own-labels.cjs');
+
 /** 700 samples: a share of four fifths is then off by more than 1.5 points in one run of three, and by 5 in one of a thousand. */
 const SECONDS = 8;
 
@@ -33,7 +35,7 @@ afterEach(killAll);
 /** Runs `go tool pprof`; resolves to what it prints. */
 async function pprof(...args: string[]): Promise<string> {
   const env = { ...process.env, PPROF_TMPDIR: directory, HOME: directory };
-  const { stdout } = await promisify(execFile)('go', ['tool', 'pprof', ...args], { env });
+  const { stdout } = await promisify(execFile)('go', ['tool', 'pprof', ...args], { env, maxBuffer: 64 * 1024 * 1024 });
   return stdout;
 }
 
@@ -103,5 +105,36 @@ test.each([20, 22, 24, 26])(
     expect(Array.from(routes.matchAll(/\): (.+)$/gm), ([, value]) => value).toSorted()).toEqual(['/a', '/b']);
     expect(tags).toContain('thread: Total');
     expect(tags).toContain('http.route: Total');
+  },
+);
+
+test.each([20, 22, 24, 26])(
+  'on Node %i what an application says about a scope is on the samples of everything that the scope has started',
+  { timeout: 60_000 },
+  async (major) => {
+    const service = await startService({ app: OWN_LABELS, node: nodeBinary(major) });
+    const base = await service.sondeUrl();
+    const count = async (): Promise<Record<string, number>> =>
+      (await fetch(`http://127.0.0.1:${service.port}/`)).json() as Promise<Record<string, number>>;
+    for (let status = 503; status === 503;) ({ status } = await fetch(`${base}/debug/pprof/heap`));
+    const before = await count();
+    const answer = await fetch(`${base}/debug/pprof/profile?seconds=${SECONDS}`);
+    const after = await count();
+    const file = path.join(directory, `own-${major}.pb.gz`);
+    writeFileSync(file, Buffer.from(await answer.arrayBuffer()));
+    const all = await workMillis(file);
+    const turns = Object.fromEntries(Object.entries(after).map(([tenant, number]) => [tenant, number - before[tenant]!]));
+    const total = Object.values(turns).reduce((sum, number) => sum + number, 0);
+    expect(all).toBeGreaterThan(SECONDS * 250);
+    for (const [tenant, number] of Object.entries(turns)) {
+      const millis = await workMillis(file, `-tagfocus=tenant=^${tenant}$`);
+      expect(Math.abs(millis / all - number / total), `${tenant}: ${millis} of ${all} ms, ${JSON.stringify(turns)}`).toBeLessThan(0.05);
+    }
+    // Labels of the scopes around, and the span's.
+    const ofC = await workMillis(file, '-tagfocus=tenant=^c$');
+    expect(await workMillis(file, '-tagfocus=queue=mail')).toBe(ofC);
+    expect(await workMillis(file, '-tagfocus=tenant=^b$')).toBe(await workMillis(file, '-tagfocus=plan=free'));
+    expect((await pprof('-tags', '-tagfocus=tenant=^c$', file)).match(/trace_id: Total/g)).toHaveLength(1);
+    expect(await pprof('-tags', '-tagfocus=tenant=^a$', file)).not.toContain('trace_id');
   },
 );

@@ -33,7 +33,9 @@ async function startEngine(options: Partial<ProfileEngineOptions> = {}): Promise
   return engine;
 }
 
-const absent = (): Promise<never> => Promise.reject(new Error("Cannot find module '@datadog/pprof'\nRequire stack:\n- /app.js"));
+const absent = (): never => {
+  throw new Error("Cannot find module '@datadog/pprof'\nRequire stack:\n- /app.js");
+};
 
 const cpuMillis = (): number => process.cpuUsage().user / 1000;
 

@@ -76,6 +76,7 @@ beforeEach(() => {
     idsOf: (span) => span as Active,
     routeOf: (span) => (span as Active).route,
     monotonicMillis: () => millis,
+    prepare: () => {},
   });
 });
 
@@ -259,6 +260,7 @@ describe('without AsyncContextFrame', () => {
       idsOf: (span) => span as Active,
       routeOf: () => '',
       monotonicMillis: () => millis,
+      prepare: () => {},
     });
     start(sampler);
     labels.begun(spanOf(''));
