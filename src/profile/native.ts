@@ -60,7 +60,7 @@ export function loadNativeProfilers(): NativeProfilers {
   if (typeof time.TimeProfiler !== 'function' || time.constants?.kSampleCount !== 0 || typeof heap.getAllocationProfile !== 'function') {
     throw new Error('this version of it has another shape');
   }
-  return { TimeProfiler: time.TimeProfiler as unknown as NativeProfilers['TimeProfiler'], heap: heap as NativeHeapProfiler };
+  return { TimeProfiler: time.TimeProfiler as NativeProfilers['TimeProfiler'], heap: heap as NativeHeapProfiler };
 }
 
 export function createTimeProfiler({ TimeProfiler }: NativeProfilers, options: NativeTimeOptions): NativeTimeProfiler {
