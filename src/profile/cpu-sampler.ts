@@ -5,7 +5,7 @@ import { isMainThread } from 'node:worker_threads';
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import type { Diag } from '../core/diag.ts';
 import type { SampleLabels } from './labels.ts';
-import { contextKey, createTimeProfiler, type NativeProfilers, type NativeTimeProfiler } from './native.ts';
+import { contextKey, createTimeProfiler, disposeTimeProfiler, type NativeProfilers, type NativeTimeProfiler } from './native.ts';
 import { NO_LABELS, type LabelSet } from './profile.ts';
 import type { TimeTree } from './v8.ts';
 
@@ -56,10 +56,15 @@ export class CpuSampler {
     return this.#restarts;
   }
 
-  /** Starts sampling. Blocks for 5 to 30 ms on Node 20 and 25 to 135 ms on 24, as V8 lists all compiled code. */
+  /** Starts sampling, or throws and is of no use. Blocks for 5 to 30 ms on Node 20 and 25 to 135 ms on 24, as V8 lists all compiled code. */
   start(): void {
-    this.#profiler().start();
-    this.#isStarted = true;
+    try {
+      this.#profiler().start();
+      this.#isStarted = true;
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
   }
 
   /** What was sampled since the start or the last cut. `judges` also looks whether the sampling thread is stuck. */
@@ -90,7 +95,7 @@ export class CpuSampler {
   stop(): void {
     this.#options.labels?.stop();
     if (this.#isStarted) this.#profiler().stop(false);
-    for (const profiler of this.#profilers.values()) profiler.dispose();
+    for (const profiler of this.#profilers.values()) disposeTimeProfiler(profiler);
     this.#profilers.clear();
     this.#store?.disable();
   }

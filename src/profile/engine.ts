@@ -340,7 +340,6 @@ export class ProfileEngine {
     } catch (error) {
       // Most often the application runs the same copy of the addon itself; it can have one owner only.
       this.#continuous = undefined;
-      this.#options.labels?.stop();
       this.#fallBack(error);
     }
   }

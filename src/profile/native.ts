@@ -63,8 +63,22 @@ export function loadNativeProfilers(): NativeProfilers {
   return { TimeProfiler: time.TimeProfiler as NativeProfilers['TimeProfiler'], heap: heap as NativeHeapProfiler };
 }
 
+/**
+ * What keeps them from being collected: the addon then frees the holders that a profiler has made, and those that die in
+ * the same collection a second time, which ends the process (`Check failed: node->IsInUse()`; Node 24 and 26).
+ */
+const undisposed = new Set<NativeTimeProfiler>();
+
 export function createTimeProfiler({ TimeProfiler }: NativeProfilers, options: NativeTimeOptions): NativeTimeProfiler {
-  return new TimeProfiler(options);
+  const profiler = new TimeProfiler(options);
+  undisposed.add(profiler);
+  return profiler;
+}
+
+/** The end of a profiler that does not run; it must not be used any more. */
+export function disposeTimeProfiler(profiler: NativeTimeProfiler): void {
+  undisposed.delete(profiler);
+  profiler.dispose();
 }
 
 /**
@@ -81,7 +95,7 @@ export function contextKey(native: NativeProfilers): AsyncLocalStorage<object | 
   }
   const subject = {};
   const isFound = store.run(profiler.createContextHolder(subject), () => profiler.context) === subject;
-  profiler.dispose();
+  disposeTimeProfiler(profiler);
   if (isFound) return store;
   store.disable();
   return undefined;
