@@ -5,7 +5,7 @@
 // guess which key follows 0.80; copied by words of 4 bytes instead of 8 0.75.
 import type { Attributes } from '@opentelemetry/api';
 import { isInt64 } from './otlp-span-values.ts';
-import type { ProtobufWriter } from './protobuf-writer.ts';
+import type { ProtobufWriter } from '../core/protobuf-writer.ts';
 
 /** Bytes for everything that is kept. What comes when they are used up, or has no room, is written anew each time. */
 const KEPT_BYTES = 96 * 1024;

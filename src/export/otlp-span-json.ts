@@ -17,7 +17,7 @@ import {
   spanKind,
 } from './otlp-span-values.ts';
 import type { EncodableSpan, ScopeGroup, SpanFormat } from './otlp-spans.ts';
-import type { ProtobufWriter } from './protobuf-writer.ts';
+import type { ProtobufWriter } from '../core/protobuf-writer.ts';
 
 const LONE_SURROGATE = /\p{Surrogate}/gu;
 const SEPARATOR = ',';

@@ -7,7 +7,7 @@ import type { TimedEvent } from '@opentelemetry/sdk-trace-node';
 import { AttributeEncoder } from './otlp-attribute-protobuf.ts';
 import { asText, linkSpanId, linkTraceId, linkTraceState, nanosOf, secondsOf, spanFlags, spanKind } from './otlp-span-values.ts';
 import type { EncodableSpan, ScopeGroup, SpanFormat } from './otlp-spans.ts';
-import { ProtobufWriter } from './protobuf-writer.ts';
+import { ProtobufWriter } from '../core/protobuf-writer.ts';
 
 // Tags: number of the field times 8, plus 0 for a varint, 1 for 8 bytes, 2 for a length and that many bytes, 5 for 4 bytes.
 const RESOURCE_SPANS = 0x0a;
@@ -161,5 +161,5 @@ function head(tag: number, parts: readonly Uint8Array[]): Uint8Array {
 function encoded(write: (out: ProtobufWriter) => void): Uint8Array {
   const out = new ProtobufWriter(256);
   write(out);
-  return out.bytes.subarray(0, out.length);
+  return out.written;
 }

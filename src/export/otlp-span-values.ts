@@ -1,6 +1,6 @@
 // DATA PLANE. What both encodings of a span read from it in the same way. Called by otlp-span-protobuf.ts and otlp-span-json.ts.
 import type { Link } from '@opentelemetry/api';
-import { isUnixNanos } from './protobuf-writer.ts';
+import { isUnixNanos } from '../core/protobuf-writer.ts';
 
 /** Integers from -2^63 to below 2^63 are int64 in OTLP, other numbers double. */
 const INT64_END = 2 ** 63;

@@ -7,7 +7,7 @@ import type { Resource } from '@opentelemetry/resources';
 import type { TimedEvent } from '@opentelemetry/sdk-trace-node';
 import { jsonFormat } from './otlp-span-json.ts';
 import { protobufFormat } from './otlp-span-protobuf.ts';
-import { ProtobufWriter } from './protobuf-writer.ts';
+import { ProtobufWriter } from '../core/protobuf-writer.ts';
 
 /** What is encoded of a span. */
 export interface EncodableSpan {

@@ -1,5 +1,6 @@
-// DATA PLANE. Protobuf's wire format into one growing buffer that is used again and again. Called by otlp-span-protobuf.ts
-// field by field; otlp-span-json.ts writes its text with it. Knows nothing of any message. Messages over 2 GiB are not for it.
+// DATA PLANE. Protobuf's wire format into one growing buffer that is used again and again: the only writer of it. Called
+// field by field by export/ for spans and profiles in OTLP, by profile/ for pprof; otlp-span-json.ts writes its text with it.
+// Knows nothing of any message. Tags are of one byte, as of fields 1 to 15. Messages over 2 GiB are not for it.
 
 /**
  * Largest buffer that is kept after it was taken. 512 spans of a busy service are 0.2 to 0.5 MB; what is larger was one
@@ -29,6 +30,11 @@ export class ProtobufWriter {
     this.view = viewOf(this.bytes);
   }
 
+  /** What was written so far; a view that the next write may change. */
+  get written(): Buffer {
+    return this.bytes.subarray(0, this.length);
+  }
+
   /** Makes room for `count` more bytes. Whoever calls a method that says so, or writes to `bytes`, reserves before. */
   reserve(count: number): void {
     if (this.length + count > this.bytes.length) this.#grow(this.length + count);
@@ -48,11 +54,39 @@ export class ProtobufWriter {
     this.length = putVarint(this.bytes, this.length, value);
   }
 
+  /** A varint field of an int64 or uint64, any integer that a double holds; 0 is the default and not written. */
+  int64Field(tag: number, value: number): void {
+    if (value === 0) return;
+    this.reserve(11);
+    this.bytes[this.length++] = tag;
+    this.int64(value);
+  }
+
+  /** A packed repeated varint field of integers as in `int64Field`; zeros keep their place, none at all is not written. */
+  packedField(tag: number, values: ArrayLike<number>): void {
+    const count = values.length;
+    if (count === 0) return;
+    const start = this.begin(tag);
+    this.reserve(count * 10);
+    for (let i = 0; i < count; i++) this.int64(values[i] as number);
+    this.end(start);
+  }
+
   /** A string field, empty or not. */
   textField(tag: number, text: string): void {
     this.reserve(1);
     this.bytes[this.length++] = tag;
     this.text(text);
+  }
+
+  /** A bytes or message field, empty or not. */
+  bytesField(tag: number, value: Uint8Array): void {
+    const { length } = value;
+    this.reserve(6 + length);
+    this.bytes[this.length++] = tag;
+    this.length = putVarint(this.bytes, this.length, length);
+    this.bytes.set(value, this.length);
+    this.length += length;
   }
 
   /** Length and UTF-8 of a text. A surrogate without its other half becomes U+FFFD. */
