@@ -6,35 +6,36 @@ import {
   ProtobufMetricsSerializer,
   ProtobufTraceSerializer,
 } from '@opentelemetry/otlp-transformer';
+import type { PartialSuccess, Protocol } from './delivery.ts';
 import { toResourceMetrics, type MetricsSnapshot } from './otlp-metrics.ts';
 import type { OtlpProtocol } from './otlp.ts';
-
-/** What a receiver did not take of a request that it accepted (`partial_success`). */
-export interface PartialSuccess {
-  /** Spans or data points; 0 with a message is a warning. */
-  readonly rejected: number;
-  readonly message: string;
-}
-
-/** The two directions of one signal. */
-export interface OtlpCodec<T> {
-  readonly contentType: string;
-  /** Throws when `value` cannot be serialised. */
-  serialize(value: T): Uint8Array | undefined;
-  /** What the answer complains about; undefined when nothing, or when it is not an answer of OTLP. */
-  partialSuccess(answer: Uint8Array): PartialSuccess | undefined;
-}
 
 const CONTENT_TYPES: Readonly<Record<OtlpProtocol, string>> = {
   'http/protobuf': 'application/x-protobuf',
   'http/json': 'application/json',
 };
 
+/** Answers after which the same request may be sent again (OTLP specification, retryable response codes). */
+const RETRYABLE_STATUSES: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+
+const ADVICE: Readonly<Record<string, string>> = {
+  headers: 'check OTEL_EXPORTER_OTLP_HEADERS',
+  '401': 'check OTEL_EXPORTER_OTLP_HEADERS',
+  '403': 'check OTEL_EXPORTER_OTLP_HEADERS',
+  '404': 'check the path of the endpoint',
+  '415': 'check OTEL_EXPORTER_OTLP_PROTOCOL',
+  ECONNREFUSED: 'check that a collector is listening there',
+  ENOTFOUND: 'check the host name of the endpoint',
+  HPE: 'check that this is not the gRPC port; OTLP/HTTP has 4318',
+};
+
 /** The spans are encoded as they end (otlp-spans.ts). */
-export function traceCodec(protocol: OtlpProtocol): OtlpCodec<Uint8Array> {
+export function traceProtocol(protocol: OtlpProtocol): Protocol<Uint8Array> {
   const serializer = protocol === 'http/json' ? JsonTraceSerializer : ProtobufTraceSerializer;
   return {
     contentType: CONTENT_TYPES[protocol],
+    retryableStatuses: RETRYABLE_STATUSES,
+    advice: { ...ADVICE, '413': 'lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE' },
     serialize: (request) => request,
     partialSuccess: (answer) => {
       const partial = decode(() => serializer.deserializeResponse(answer).partialSuccess);
@@ -43,10 +44,12 @@ export function traceCodec(protocol: OtlpProtocol): OtlpCodec<Uint8Array> {
   };
 }
 
-export function metricsCodec(protocol: OtlpProtocol): OtlpCodec<MetricsSnapshot> {
+export function metricsProtocol(protocol: OtlpProtocol): Protocol<MetricsSnapshot> {
   const serializer = protocol === 'http/json' ? JsonMetricsSerializer : ProtobufMetricsSerializer;
   return {
     contentType: CONTENT_TYPES[protocol],
+    retryableStatuses: RETRYABLE_STATUSES,
+    advice: ADVICE,
     serialize: (snapshot) => serializer.serializeRequest(toResourceMetrics(snapshot)),
     partialSuccess: (answer) => {
       const partial = decode(() => serializer.deserializeResponse(answer).partialSuccess);

@@ -1,31 +1,24 @@
 // OTLP export of spans and metrics. sdk.ts makes an exporter for each signal that has an endpoint, hands it what there
-// is to send, and flushes it at exit. This file and otlp-delivery.ts are light; what speaks HTTP and OTLP is loaded
+// is to send, and flushes it at exit. This file and delivery.ts are light; what speaks HTTP and OTLP is loaded
 // by them when a process has an endpoint.
 import type { InstrumentationScope } from '@opentelemetry/core';
 import type { Resource } from '@opentelemetry/resources';
 import { runSuppressed } from '../core/context.ts';
 import type { Timer } from '../core/guard.ts';
 import type { Family } from '../metrics/family.ts';
-import { OtlpDelivery, type Message, type OtlpDeps, type OtlpStats } from './otlp-delivery.ts';
+import { Delivery, type DeliveryDeps, type DeliveryOptions, type DeliveryStats, type Message } from './delivery.ts';
 import type { MetricsSnapshot } from './otlp-metrics.ts';
 import { spanBatch, type EncodableSpan, type SpanBatch } from './otlp-spans.ts';
 
 /** How OTLP travels (`OTEL_EXPORTER_OTLP_PROTOCOL`). */
 export type OtlpProtocol = 'http/protobuf' | 'http/json';
 
-/** Where and how one signal is exported (`OTEL_EXPORTER_OTLP_*` and their per-signal forms). */
-export interface OtlpOptions {
-  /** Full address with its path (`http://localhost:4318/v1/traces`), `http:` or `https:`. */
-  readonly url: string;
-  readonly headers: Readonly<Record<string, string>>;
+/**
+ * Where and how one signal is exported (`OTEL_EXPORTER_OTLP_*` and their per-signal forms). The address has its path:
+ * `http://localhost:4318/v1/traces`.
+ */
+export interface OtlpOptions extends DeliveryOptions {
   readonly protocol: OtlpProtocol;
-  readonly compression: 'none' | 'gzip';
-  /** Time for one message with all its attempts. */
-  readonly timeoutMillis: number;
-  /** Paths of PEM files: who signed the receiver, and who we are. */
-  readonly certificate?: string | undefined;
-  readonly clientKey?: string | undefined;
-  readonly clientCertificate?: string | undefined;
 }
 
 /** As `OTEL_BSP_*`. */
@@ -44,12 +37,12 @@ export interface OtlpMetricsOptions extends OtlpOptions {
 }
 
 /** What the trace exporter is handed besides. */
-export interface OtlpTraceDeps extends OtlpDeps {
+export interface OtlpTraceDeps extends DeliveryDeps {
   readonly resource: Resource;
 }
 
 /** What the metrics exporter is handed besides. */
-export interface OtlpMetricsDeps extends OtlpDeps {
+export interface OtlpMetricsDeps extends DeliveryDeps {
   readonly registry: { collect(): Promise<readonly Family[]> };
   readonly resource: Resource;
   readonly scope: InstrumentationScope;
@@ -61,7 +54,7 @@ const BATCH_BYTES_MAX = 1024 * 1024;
 /** Sends ended spans in batches. Starts when constructed. */
 export class OtlpTraceExporter {
   readonly #deps: OtlpTraceDeps;
-  readonly #delivery: OtlpDelivery<Uint8Array>;
+  readonly #delivery: Delivery<Uint8Array>;
   readonly #append: (span: EncodableSpan) => true | undefined;
   readonly #batch: SpanBatch;
   readonly #batchSize: number;
@@ -84,9 +77,10 @@ export class OtlpTraceExporter {
       batch.append(span);
       return true as const;
     });
-    this.#delivery = new OtlpDelivery(options, deps, {
+    this.#delivery = new Delivery(options, deps, {
+      part: 'otlp:traces',
       signal: 'traces',
-      codec: async () => (await import('./otlp-codec.ts')).traceCodec(options.protocol),
+      protocol: async () => (await import('./otlp-codec.ts')).traceProtocol(options.protocol),
       next: async () => this.#next(),
     });
     this.#schedule = deps.guard.every('otlp:schedule', options.scheduleDelayMillis, () => this.#tick());
@@ -135,7 +129,7 @@ export class OtlpTraceExporter {
     this.#dueSpans = 0;
   }
 
-  stats(): OtlpStats {
+  stats(): DeliveryStats {
     const { exported, dropped, queueSize } = this.#delivery.stats();
     const reasons = new Map(dropped);
     if (this.#refused > 0) reasons.set('queue_full', this.#refused);
@@ -172,7 +166,7 @@ export class OtlpTraceExporter {
 export class OtlpMetricsExporter {
   readonly #options: OtlpMetricsOptions;
   readonly #deps: OtlpMetricsDeps;
-  readonly #delivery: OtlpDelivery<MetricsSnapshot>;
+  readonly #delivery: Delivery<MetricsSnapshot>;
   readonly #startEpochMillis: number;
   #schedule: Timer | undefined;
   #due = false;
@@ -182,9 +176,10 @@ export class OtlpMetricsExporter {
     this.#options = options;
     this.#deps = deps;
     this.#startEpochMillis = this.#nowEpochMillis();
-    this.#delivery = new OtlpDelivery(options, deps, {
+    this.#delivery = new Delivery(options, deps, {
+      part: 'otlp:metrics',
       signal: 'metrics',
-      codec: async () => (await import('./otlp-codec.ts')).metricsCodec(options.protocol),
+      protocol: async () => (await import('./otlp-codec.ts')).metricsProtocol(options.protocol),
       next: () => this.#next(),
     });
   }
@@ -214,7 +209,7 @@ export class OtlpMetricsExporter {
   }
 
   /** Items are data points. */
-  stats(): OtlpStats {
+  stats(): DeliveryStats {
     return this.#delivery.stats();
   }
 

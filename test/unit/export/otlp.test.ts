@@ -2,8 +2,8 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { isSuppressed } from '../../../src/core/context.ts';
+import { backoffMillis } from '../../../src/export/delivery.ts';
 import { OtlpMetricsExporter, OtlpTraceExporter, type OtlpTraceOptions } from '../../../src/export/otlp.ts';
-import { backoffMillis } from '../../../src/export/otlp-delivery.ts';
 import type { EncodableSpan } from '../../../src/export/otlp-spans.ts';
 import { metricsOptions, otlpDeps, plainSpans, RESOURCE, startReceiver, traceOptions, until } from '../../helpers/otlp.ts';
 

@@ -1,13 +1,11 @@
 // One signal's way to its receiver: one request at a time, retried, bounded in time, every item counted as exported or
-// dropped. Owned by an exporter of otlp.ts, which says what is due. Nothing here keeps the process alive, except a
-// request under way while somebody waits for a flush.
+// dropped. Owned by an exporter, which says what is due and what the receiver understands. Nothing here keeps the process
+// alive, except a request under way while somebody waits for a flush.
 import type { Clock } from '../core/clock.ts';
 import { runSuppressed } from '../core/context.ts';
 import type { Diag } from '../core/diag.ts';
 import type { Guard, Timer } from '../core/guard.ts';
-import type { OtlpCodec } from './otlp-codec.ts';
-import type { OtlpTransport, PostResult } from './otlp-transport.ts';
-import type { OtlpOptions } from './otlp.ts';
+import type { Dialect, Parcel, PostResult, Transport, TransportOptions } from './transport.ts';
 
 // The waits of OpenTelemetry's own exporters: 1 s, 1.5 s, 2.3 s, ... 5 s, each a fifth longer or shorter.
 const BACKOFF_FIRST_MILLIS = 1000;
@@ -21,45 +19,68 @@ const PAUSE_MAX_MILLIS = 300_000;
 /** Characters of a receiver's or a library's own words that are repeated on stderr. */
 const FOREIGN_TEXT_MAX = 200;
 
-/** The signals that are exported. */
-type OtlpSignal = 'traces' | 'metrics';
+/** Where messages go, and for how long each is tried. */
+export interface DeliveryOptions extends TransportOptions {
+  /** Time for one message with all its attempts. */
+  readonly timeoutMillis: number;
+}
 
 /** What every exporter is handed. */
-export interface OtlpDeps {
+export interface DeliveryDeps {
   readonly guard: Guard;
   readonly diag: Diag;
   readonly clock: Clock;
 }
 
 /** Items since the start. `dropped` is by reason: `export_failed`, `rejected`, `serialization_failed`, `queue_full`, `shutdown`. */
-export interface OtlpStats {
+export interface DeliveryStats {
   readonly exported: number;
   readonly dropped: ReadonlyMap<string, number>;
   /** Items that wait to be sent. */
   readonly queueSize: number;
 }
 
-/** What the next request says, and how many items (spans, data points) that is. */
+/** What the next request says, and how many items (spans, data points, profiles) that is. */
 export interface Message<T> {
   readonly items: number;
   readonly value: T;
+  /** What is added to the address, for receivers that read there what the message is about. */
+  readonly query?: string;
+}
+
+/** What a receiver did not take of a request that it accepted (`partial_success` of OTLP). */
+export interface PartialSuccess {
+  /** 0 with a message is a warning. */
+  readonly rejected: number;
+  readonly message: string;
+}
+
+/** The two directions of a conversation with a receiver. */
+export interface Protocol<T> extends Dialect {
+  /** Throws when `value` cannot be serialised. */
+  serialize(value: T): Uint8Array | undefined;
+  /** What the answer complains about; undefined when nothing, or when it is not an answer that this protocol knows. */
+  partialSuccess(answer: Uint8Array): PartialSuccess | undefined;
 }
 
 /** What an exporter tells its delivery. */
 export interface DeliverySource<T> {
-  readonly signal: OtlpSignal;
-  codec(): Promise<OtlpCodec<T>>;
+  /** Name that failures of ours are counted by, as `otlp:traces`. */
+  readonly part: string;
+  /** What people call the items: `traces`, `metrics`, `profiles`. */
+  readonly signal: string;
+  protocol(): Promise<Protocol<T>>;
   /** The next message, or undefined when nothing is due. */
   next(): Promise<Message<T> | undefined>;
 }
 
 interface Client<T> {
-  readonly codec: OtlpCodec<T>;
-  readonly transport: OtlpTransport;
+  readonly protocol: Protocol<T>;
+  readonly transport: Transport;
 }
 
 interface Pending {
-  readonly body: Uint8Array;
+  readonly parcel: Parcel;
   readonly items: number;
   readonly deadlineMillis: number;
   attempts: number;
@@ -71,9 +92,9 @@ export function backoffMillis(attempts: number, random: number): number {
   return wait * (1 + BACKOFF_JITTER * (2 * random - 1));
 }
 
-export class OtlpDelivery<T> {
-  readonly #options: OtlpOptions;
-  readonly #deps: OtlpDeps;
+export class Delivery<T> {
+  readonly #options: DeliveryOptions;
+  readonly #deps: DeliveryDeps;
   readonly #source: DeliverySource<T>;
   readonly #part: string;
   readonly #dropped = new Map<string, number>();
@@ -90,11 +111,11 @@ export class OtlpDelivery<T> {
   #failing = false;
   #closed = false;
 
-  constructor(options: OtlpOptions, deps: OtlpDeps, source: DeliverySource<T>) {
+  constructor(options: DeliveryOptions, deps: DeliveryDeps, source: DeliverySource<T>) {
     this.#options = options;
     this.#deps = deps;
     this.#source = source;
-    this.#part = `otlp:${source.signal}`;
+    this.#part = source.part;
   }
 
   /** Loads what sending needs (8 ms, half of it `node:https`) before the application is under load. */
@@ -120,7 +141,7 @@ export class OtlpDelivery<T> {
   async flush(timeoutMillis: number): Promise<void> {
     let limit: Timer | undefined;
     const expired = new Promise<void>((resolve) => {
-      limit = this.#deps.guard.after('otlp:limit', timeoutMillis, resolve);
+      limit = this.#deps.guard.after('export:limit', timeoutMillis, resolve);
     });
     this.#hold(1);
     await Promise.race([this.#runNow(), expired]);
@@ -141,7 +162,7 @@ export class OtlpDelivery<T> {
     if (items > 0) this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + items);
   }
 
-  stats(): OtlpStats {
+  stats(): DeliveryStats {
     return { exported: this.#exported, dropped: new Map(this.#dropped), queueSize: this.#pending?.items ?? 0 };
   }
 
@@ -180,25 +201,25 @@ export class OtlpDelivery<T> {
   }
 
   async #load(): Promise<Client<T>> {
-    const [{ OtlpTransport }, codec] = await Promise.all([import('./otlp-transport.ts'), this.#source.codec()]);
+    const [{ Transport }, protocol] = await Promise.all([import('./transport.ts'), this.#source.protocol()]);
     const { clock, guard } = this.#deps;
     const nowEpochMillis = (): number => clock.epochMillis(clock.monotonicMillis());
-    const transport = new OtlpTransport(this.#options, codec.contentType, { guard, part: this.#part, nowEpochMillis });
+    const transport = new Transport(this.#options, protocol, { guard, part: this.#part, nowEpochMillis });
     transport.hold(this.#holders > 0);
-    this.#client = { codec, transport };
+    this.#client = { protocol, transport };
     return this.#client;
   }
 
   /** The next message in the form in which it is sent; one that cannot be serialised is dropped. */
-  async #prepare({ codec, transport }: Client<T>): Promise<Pending | undefined> {
+  async #prepare({ protocol, transport }: Client<T>): Promise<Pending | undefined> {
     for (;;) {
       const message = await this.#source.next();
       if (message === undefined) return undefined;
-      const bytes = this.#deps.guard.run(this.#part, () => codec.serialize(message.value));
+      const bytes = this.#deps.guard.run(this.#part, () => protocol.serialize(message.value));
       if (bytes !== undefined) {
         const body = await transport.pack(bytes);
         return {
-          body,
+          parcel: { body, query: message.query },
           items: message.items,
           deadlineMillis: this.#deps.clock.monotonicMillis() + this.#options.timeoutMillis,
           attempts: 0,
@@ -211,17 +232,17 @@ export class OtlpDelivery<T> {
   /** One attempt; resolves to whether the next message may follow at once. */
   async #attempt(client: Client<T>, pending: Pending): Promise<boolean> {
     const remainingMillis = Math.max(pending.deadlineMillis - this.#deps.clock.monotonicMillis(), 1);
-    const result = await client.transport.post(pending.body, remainingMillis);
+    const result = await client.transport.post(pending.parcel, remainingMillis);
     if (this.#closed) return false;
     if (result.kind === 'refused') return this.#refused(pending, result);
     this.#pending = undefined;
-    this.#accepted(pending, client.codec, result.answer);
+    this.#accepted(pending, client.protocol, result.answer);
     return true;
   }
 
-  #accepted(pending: Pending, codec: OtlpCodec<T>, answer: Buffer): void {
+  #accepted(pending: Pending, protocol: Protocol<T>, answer: Buffer): void {
     const { diag } = this.#deps;
-    const partial = codec.partialSuccess(answer);
+    const partial = protocol.partialSuccess(answer);
     const rejected = Math.min(partial?.rejected ?? 0, pending.items);
     this.#exported += pending.items - rejected;
     this.drop('rejected', rejected);

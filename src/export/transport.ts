@@ -1,6 +1,6 @@
-// One HTTP exchange with an OTLP receiver (OTLP specification, OTLP/HTTP). Called by otlp-delivery.ts, which loads it
-// when the first request is due. It is ours because the transport of otlp-exporter-base keeps the process alive: its
-// retry timers and sockets hold a reference. A hanging DNS lookup still does, libuv has no way to let go of one.
+// One HTTP exchange with a receiver of what is exported. Called by delivery.ts, which loads it when the first request is
+// due. It is ours because the transport of otlp-exporter-base keeps the process alive: its retry timers and sockets hold
+// a reference. A hanging DNS lookup still does, libuv has no way to let go of one.
 import { readFile } from 'node:fs/promises';
 import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
@@ -8,13 +8,12 @@ import type { Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Guard } from '../core/guard.ts';
-import type { OtlpOptions } from './otlp.ts';
 
 /** Largest answer read, in bytes; the OTLP specification asks clients for a limit and names this one. */
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 
-/** Answers after which the same request may be sent again (OTLP specification, retryable response codes). */
-const RETRYABLE_STATUSES: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+/** Of what a receiver says about a refusal; more is not shown. */
+const WORDS_BYTES_MAX = 200;
 
 /** Failures of the network that pass by themselves; others (a bad certificate, no HTTP at all) do not. */
 const RETRYABLE_CODES: ReadonlySet<string> = new Set([
@@ -28,16 +27,36 @@ const RETRYABLE_CODES: ReadonlySet<string> = new Set([
   'ETIMEDOUT',
 ]);
 
-/** What to tell the user to do, by status or error code. */
-const ADVICE: Readonly<Record<string, string>> = {
-  '401': 'check OTEL_EXPORTER_OTLP_HEADERS',
-  '403': 'check OTEL_EXPORTER_OTLP_HEADERS',
-  '404': 'check the path of the endpoint',
-  '413': 'lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE',
-  '415': 'check OTEL_EXPORTER_OTLP_PROTOCOL',
-  ECONNREFUSED: 'check that a collector is listening there',
-  ENOTFOUND: 'check the host name of the endpoint',
-};
+/** Where messages go, and what travels with each. */
+export interface TransportOptions {
+  /** `http:` or `https:`. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly compression: 'none' | 'gzip';
+  /** Paths of PEM files: who signed the receiver, and who we are. */
+  readonly certificate?: string | undefined;
+  readonly clientKey?: string | undefined;
+  readonly clientCertificate?: string | undefined;
+}
+
+/** What differs between kinds of receivers. */
+export interface Dialect {
+  readonly contentType: string;
+  /** Answers after which the same request may be sent again. */
+  readonly retryableStatuses: ReadonlySet<number>;
+  /**
+   * What to tell the user to do, by status or error code; by `headers` when HTTP does not allow one, and by `HPE` when the
+   * receiver does not speak HTTP/1.1.
+   */
+  readonly advice: Readonly<Record<string, string>>;
+}
+
+/** A packed message, and what is added to the address for it alone. */
+export interface Parcel {
+  readonly body: Uint8Array;
+  /** `name=value` pairs, encoded. */
+  readonly query?: string | undefined;
+}
 
 const CLOSED = 'the connection was closed without an answer';
 
@@ -60,7 +79,7 @@ export function parseRetryAfterMillis(header: string | undefined, nowEpochMillis
   return Number.isNaN(epochMillis) ? undefined : Math.max(epochMillis - nowEpochMillis, 0);
 }
 
-export interface OtlpTransportDeps {
+export interface TransportDeps {
   readonly guard: Guard;
   /** Name that failures of ours are counted by. */
   readonly part: string;
@@ -69,27 +88,29 @@ export interface OtlpTransportDeps {
 }
 
 /** A connection to one receiver, kept between requests; it holds nothing alive unless it is asked to. */
-export class OtlpTransport {
+export class Transport {
   readonly #url: URL;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #compress: boolean;
-  readonly #options: OtlpOptions;
-  readonly #deps: OtlpTransportDeps;
+  readonly #options: TransportOptions;
+  readonly #dialect: Dialect;
+  readonly #deps: TransportDeps;
   #agent: HttpAgent | HttpsAgent | undefined;
   #request: ClientRequest | undefined;
   #held = false;
 
   /** Throws when `options.url` is not a URL. */
-  constructor(options: OtlpOptions, contentType: string, deps: OtlpTransportDeps) {
+  constructor(options: TransportOptions, dialect: Dialect, deps: TransportDeps) {
     this.#url = new URL(options.url);
     this.#compress = options.compression === 'gzip';
     this.#headers = {
       'User-Agent': 'sonde',
       ...options.headers,
-      'Content-Type': contentType,
+      'Content-Type': dialect.contentType,
       ...(this.#compress ? { 'Content-Encoding': 'gzip' } : {}),
     };
     this.#options = options;
+    this.#dialect = dialect;
     this.#deps = deps;
   }
 
@@ -98,19 +119,19 @@ export class OtlpTransport {
     return this.#compress ? promisify(gzip)(message) : message;
   }
 
-  /** Posts a packed message and resolves, never later than `timeoutMillis`, to what became of it. Never rejects. */
-  async post(body: Uint8Array, timeoutMillis: number): Promise<PostResult> {
+  /** Posts a packed message and resolves, never later than its `timeoutMillis`, to what became of it. Never rejects. */
+  async post(parcel: Parcel, timeoutMillis: number): Promise<PostResult> {
     const agent = this.#agent ?? (await this.#makeAgent());
     if ('kind' in agent) return agent;
     this.#agent = agent;
     let isExpired = false;
-    const limit = this.#deps.guard.after('otlp:limit', timeoutMillis, () => {
+    const limit = this.#deps.guard.after('export:limit', timeoutMillis, () => {
       isExpired = true;
       this.#request?.destroy();
     });
-    let result = await this.#exchange(agent, body);
+    let result = await this.#exchange(agent, parcel);
     // A kept connection that the receiver closed while it was idle says nothing about the receiver.
-    if (result === 'stale' && !isExpired) result = await this.#exchange(agent, body);
+    if (result === 'stale' && !isExpired) result = await this.#exchange(agent, parcel);
     limit.stop();
     if (result !== 'stale' && (result.kind === 'accepted' || !isExpired)) return result;
     return refused(isExpired ? `no answer within ${Math.round(timeoutMillis)} ms` : CLOSED, true);
@@ -143,12 +164,12 @@ export class OtlpTransport {
     }
   }
 
-  #exchange(agent: HttpAgent | HttpsAgent, body: Uint8Array): Promise<PostResult | 'stale'> {
+  #exchange(agent: HttpAgent | HttpsAgent, parcel: Parcel): Promise<PostResult | 'stale'> {
     const { guard, part } = this.#deps;
     return new Promise((resolve) => {
-      const request = guard.run(part, () => this.#open(agent, body.length));
+      const request = guard.run(part, () => this.#open(agent, parcel));
       if (request === undefined) {
-        resolve(refused('the request could not be made, check OTEL_EXPORTER_OTLP_HEADERS', false));
+        resolve(refused(this.#withAdvice('the request could not be made', 'headers'), false));
         return;
       }
       this.#request = request;
@@ -159,7 +180,7 @@ export class OtlpTransport {
         this.#read(response, resolve);
       };
       const onError = (error: NodeJS.ErrnoException): void => {
-        resolve(request.reusedSocket && error.code === 'ECONNRESET' ? 'stale' : refusedByError(error));
+        resolve(request.reusedSocket && error.code === 'ECONNRESET' ? 'stale' : this.#refusedByError(error));
       };
       // With an answer it may come before the answer has been read.
       const onClose = (): void => {
@@ -169,13 +190,16 @@ export class OtlpTransport {
       request.on('response', guard.wrap(part, onResponse));
       request.on('error', guard.wrap(part, onError));
       request.on('close', guard.wrap(part, onClose));
-      request.end(body);
+      request.end(parcel.body);
     });
   }
 
-  #open(agent: HttpAgent | HttpsAgent, contentLength: number): ClientRequest {
+  #open(agent: HttpAgent | HttpsAgent, { body, query }: Parcel): ClientRequest {
     const open = this.#url.protocol === 'https:' ? httpsRequest : httpRequest;
-    return open(this.#url, { method: 'POST', agent, headers: { ...this.#headers, 'Content-Length': contentLength } });
+    const url = new URL(this.#url);
+    // Behind what the configured address may have, as the key of a gateway.
+    if (query !== undefined) url.search = url.search === '' ? query : `${url.search}&${query}`;
+    return open(url, { method: 'POST', agent, headers: { ...this.#headers, 'Content-Length': body.length } });
   }
 
   #read(response: IncomingMessage, settle: (result: PostResult) => void): void {
@@ -202,9 +226,24 @@ export class OtlpTransport {
     if (status >= 300 && status < 400) {
       return refused(`HTTP ${status}, redirects are not followed, set the endpoint to the final address`, false);
     }
-    const retryable = RETRYABLE_STATUSES.has(status);
+    const retryable = this.#dialect.retryableStatuses.has(status);
     const retryAfterMillis = retryable ? parseRetryAfterMillis(response.headers['retry-after'], this.#deps.nowEpochMillis()) : undefined;
-    return { ...refused(withAdvice(`HTTP ${status}`, String(status)), retryable), retryAfterMillis };
+    const reason = this.#withAdvice(`HTTP ${status}`, String(status));
+    return { ...refused(reason + foreignWords(response, answer), retryable), retryAfterMillis };
+  }
+
+  #refusedByError(error: NodeJS.ErrnoException): PostResult {
+    const code = error.code ?? '';
+    if (code.startsWith('HPE_')) {
+      return refused(this.#withAdvice(`the receiver does not speak HTTP/1.1 (${code})`, 'HPE'), false);
+    }
+    // A refusal by every address of a host name is an AggregateError without a message.
+    return refused(this.#withAdvice(error.message || code, code), RETRYABLE_CODES.has(code));
+  }
+
+  #withAdvice(reason: string, key: string): string {
+    const advice = this.#dialect.advice[key];
+    return advice === undefined ? reason : `${reason}, ${advice}`;
   }
 }
 
@@ -212,18 +251,10 @@ function refused(reason: string, retryable: boolean): Extract<PostResult, { kind
   return { kind: 'refused', reason, retryable };
 }
 
-function refusedByError(error: NodeJS.ErrnoException): PostResult {
-  const code = error.code ?? '';
-  if (code.startsWith('HPE_')) {
-    return refused(`the receiver does not speak HTTP/1.1 (${code}), check that this is not the gRPC port; OTLP/HTTP has 4318`, false);
-  }
-  // A refusal by every address of a host name is an AggregateError without a message.
-  return refused(withAdvice(error.message || code, code), RETRYABLE_CODES.has(code));
-}
-
-function withAdvice(reason: string, key: string): string {
-  const advice = ADVICE[key];
-  return advice === undefined ? reason : `${reason}, ${advice}`;
+/** What the receiver itself says, where it says it in words. */
+function foreignWords({ headers }: IncomingMessage, answer: Buffer): string {
+  if (answer.length === 0 || !/^(?:text\/plain|application\/json)\b/i.test(headers['content-type'] ?? '')) return '';
+  return `: ${answer.toString('utf8', 0, WORDS_BYTES_MAX)}`;
 }
 
 async function readIfSet(path: string | undefined): Promise<Buffer | undefined> {

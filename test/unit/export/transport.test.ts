@@ -4,12 +4,13 @@ import { createServer as createHttpsServer } from 'node:https';
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { OtlpOptions } from '../../../src/export/otlp.ts';
-import { OtlpTransport, parseRetryAfterMillis, type PostResult } from '../../../src/export/otlp-transport.ts';
+import { traceProtocol } from '../../../src/export/otlp-codec.ts';
+import { parseRetryAfterMillis, Transport, type PostResult, type TransportOptions } from '../../../src/export/transport.ts';
 import { otlpDeps, startReceiver, traceOptions } from '../../helpers/otlp.ts';
 
 const FIXTURES = path.join(import.meta.dirname, '../../fixtures/otlp');
 const BODY = Buffer.from('message');
+const OTLP = traceProtocol('http/protobuf');
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 
 const closers: (() => unknown)[] = [];
@@ -17,10 +18,10 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close();
 });
 
-function open(url: string, overrides: Partial<OtlpOptions> = {}): OtlpTransport {
+function open(url: string, overrides: Partial<TransportOptions> = {}, dialect = OTLP): Transport {
   const { clock, guard } = otlpDeps();
   const nowEpochMillis = (): number => clock.epochMillis(clock.monotonicMillis());
-  const transport = new OtlpTransport(traceOptions(url, overrides), 'application/x-protobuf', { guard, part: 'otlp:test', nowEpochMillis });
+  const transport = new Transport(traceOptions(url, overrides), dialect, { guard, part: 'otlp:test', nowEpochMillis });
   closers.push(() => transport.close());
   return transport;
 }
@@ -60,7 +61,7 @@ function answering(bytes: string, thenClose: boolean): (socket: Socket) => void 
 }
 
 async function post(url: string, timeoutMillis = 5000): Promise<PostResult> {
-  return open(url).post(BODY, timeoutMillis);
+  return open(url).post({ body: BODY }, timeoutMillis);
 }
 
 describe('Retry-After', () => {
@@ -111,6 +112,25 @@ describe('the verdict on an answer', () => {
 
     expect(await post(url)).toMatchObject({ retryAfterMillis: 7000 });
     expect(await post(url)).toMatchObject({ retryAfterMillis: undefined });
+  });
+
+  it("is the dialect's", async () => {
+    const { url } = await receiver((response, index) => response.writeHead([500, 503][index]!).end());
+    const transport = open(url, {}, { ...OTLP, retryableStatuses: new Set([500]), advice: { '500': 'wait' } });
+
+    expect(await transport.post({ body: BODY }, 5000)).toMatchObject({ retryable: true, reason: 'HTTP 500, wait' });
+    expect(await transport.post({ body: BODY }, 5000)).toMatchObject({ retryable: false, reason: 'HTTP 503' });
+  });
+
+  it.each([
+    ['text/plain; charset=utf-8', 'HTTP 400: no such label'],
+    ['application/json', 'HTTP 400: no such label'],
+    ['text/html', 'HTTP 400'],
+    ['application/x-protobuf', 'HTTP 400'],
+  ])('has the words of a receiver that answers in %s', async (type, reason) => {
+    const { url } = await receiver((response) => response.writeHead(400, { 'content-type': type }).end('no such label'));
+
+    expect(await post(url)).toMatchObject({ reason });
   });
 
   it('an answer of 4 MiB is read, one of a byte more is refused', async () => {
@@ -182,19 +202,45 @@ describe('a receiver that misbehaves', () => {
       });
     });
     const transport = open(url);
-    await transport.post(BODY, 5000);
+    await transport.post({ body: BODY }, 5000);
     // The agent takes its connection back in a later turn.
     await new Promise((resolve) => setImmediate(resolve));
 
-    expect(await transport.post(BODY, 5000)).toMatchObject({ kind: 'accepted' });
+    expect(await transport.post({ body: BODY }, 5000)).toMatchObject({ kind: 'accepted' });
     expect(connections).toBe(2);
+  });
+});
+
+describe('the address', () => {
+  it.each([
+    ['', '/v1/traces'],
+    ['?key=1', '/v1/traces?key=1'],
+  ])('with %j is used as it is', async (search, path) => {
+    const { url, requests } = await receiver((response) => response.end());
+
+    await open(url + search).post({ body: BODY }, 5000);
+
+    expect(requests[0]!.request.url).toBe(path);
+  });
+
+  it.each([
+    ['', '/v1/traces?a=b&c=d'],
+    ['?key=1', '/v1/traces?key=1&a=b&c=d'],
+  ])('with %j gets what a message adds to it, for that message alone', async (search, path) => {
+    const { url, requests } = await receiver((response) => response.end());
+    const transport = open(url + search);
+
+    await transport.post({ body: BODY, query: 'a=b&c=d' }, 5000);
+    await transport.post({ body: BODY }, 5000);
+
+    expect(requests.map(({ request }) => request.url)).toEqual([path, `/v1/traces${search}`]);
   });
 });
 
 it('a header that HTTP does not allow refuses the request and throws nothing', async () => {
   const { url, requests } = await receiver((response) => response.end());
 
-  const result = await open(url, { headers: { 'x-key': 'a\nb' } }).post(BODY, 5000);
+  const result = await open(url, { headers: { 'x-key': 'a\nb' } }).post({ body: BODY }, 5000);
 
   expect(result).toMatchObject({ kind: 'refused', retryable: false, reason: expect.stringContaining('OTEL_EXPORTER_OTLP_HEADERS') });
   expect(requests).toHaveLength(0);
@@ -218,19 +264,19 @@ describe('over TLS', () => {
     const certificate = pem('ca.pem');
 
     expect(
-      await open(url, { certificate, clientKey: pem('client-key.pem'), clientCertificate: pem('client.pem') }).post(BODY, 5000),
+      await open(url, { certificate, clientKey: pem('client-key.pem'), clientCertificate: pem('client.pem') }).post({ body: BODY }, 5000),
     ).toMatchObject({
       kind: 'accepted',
     });
-    expect(await open(url, { certificate }).post(BODY, 5000)).toMatchObject({ kind: 'refused', retryable: false });
+    expect(await open(url, { certificate }).post({ body: BODY }, 5000)).toMatchObject({ kind: 'refused', retryable: false });
   });
 
   it('a receiver that nobody we trust has signed is refused for good', async () => {
-    expect(await open(await tlsReceiver()).post(BODY, 5000)).toMatchObject({ kind: 'refused', retryable: false });
+    expect(await open(await tlsReceiver()).post({ body: BODY }, 5000)).toMatchObject({ kind: 'refused', retryable: false });
   });
 
   it('a certificate file that is not there is named', async () => {
-    const result = await open('https://localhost:1/', { certificate: pem('absent.pem') }).post(BODY, 5000);
+    const result = await open('https://localhost:1/', { certificate: pem('absent.pem') }).post({ body: BODY }, 5000);
 
     expect(result).toMatchObject({ kind: 'refused', retryable: false, reason: expect.stringContaining('absent.pem') });
   });
