@@ -33,6 +33,7 @@ export interface Config {
   readonly logs: boolean;
   readonly profiling: boolean;
   readonly leaks: boolean;
+  readonly heapSnapshot: boolean;
   readonly logLevel: DiagLevel;
   /** Undefined: found by `core/resource`. */
   readonly serviceName: string | undefined;
@@ -173,6 +174,7 @@ export function readConfig(options: Options, env: Environment): { config: Config
     logs: reader.flag(['logs', options.logs], ['SONDE_LOGS'], true),
     profiling: reader.flag(['profiling', options.profiling], ['SONDE_PROFILING'], true),
     leaks: reader.flag(['leaks', options.leaks], ['SONDE_LEAKS'], true),
+    heapSnapshot: reader.flag(['heapSnapshot', options.heapSnapshot], ['SONDE_HEAP_SNAPSHOT'], false),
     logLevel: readLogLevel(reader),
     serviceName: reader.text(['serviceName', options.serviceName], 'OTEL_SERVICE_NAME') ?? resource['service.name'],
     resourceAttributes: resource,

@@ -11,6 +11,8 @@ export interface Options {
   readonly logs?: boolean;
   readonly profiling?: boolean;
   readonly leaks?: boolean;
+  /** Serve /debug/heapsnapshot; off, because a snapshot holds every string of the process, secrets included. */
+  readonly heapSnapshot?: boolean;
   readonly serviceName?: string;
   readonly resourceAttributes?: Readonly<Record<string, string>>;
   readonly host?: string;

@@ -1,6 +1,7 @@
 // Composition root: builds the parts, hands each what it needs of the others, starts and stops them. The only file
 // that knows all. Two steps: `observe` (requests, spans, log ids; light, before the application loads) and `serve`
 // (admin server, runtime metrics, profilers, push of metrics; once the application serves HTTP or asks for it).
+import { dirname } from 'node:path';
 import type { Span as ApiSpan } from '@opentelemetry/api';
 import { ClientRequests } from './client-request.ts';
 import { processEnvironment, readConfig, type Config, type OtlpConfig } from './config.ts';
@@ -46,8 +47,11 @@ import { RuntimeMetrics } from './metrics/runtime.ts';
 import { selfFamilies, type ProfileReading } from './metrics/self.ts';
 import { ConfigError, describeProblem, type Options } from './options.ts';
 import { ProfileEngine } from './profile/engine.ts';
+import { HeapSnapshots } from './profile/heap-snapshot.ts';
 import { SampleLabels } from './profile/labels.ts';
+import { averageObjectBytes } from './profile/snapshot-cost.ts';
 import { READ_SECONDS_MAX } from './profile/timed-reads.ts';
+import { V8ProfilerNext } from './profile/v8-profiler-next.ts';
 import { ServerRequests } from './request.ts';
 import { Access } from './serve/access.ts';
 import type { AdminServer } from './serve/admin.ts';
@@ -114,6 +118,7 @@ export class SondeRuntime implements Sonde {
   readonly endpoints: Endpoints | undefined;
   readonly profile: ProfileEngine;
   readonly leaks: LeakDetector | undefined;
+  readonly heapSnapshots: HeapSnapshots | undefined;
   readonly metrics: Registry;
   readonly traces: TraceRing;
   /** Observes a Fastify instance that was made before Sonde started. */
@@ -176,7 +181,10 @@ export class SondeRuntime implements Sonde {
     this.#otelMetrics = new OtelMetricsBridge(guard, () => require('./otel-metrics-sdk.js') as MetricsSdk);
     this.#promClient = new PromClientBridge(guard);
     this.metrics = this.#registry();
-    this.profile = this.#profileEngine();
+    const directories = [() => dirname(process.argv[1] ?? ''), () => process.cwd(), () => __dirname];
+    const v8ProfilerNext = new V8ProfilerNext({ diag, directories });
+    this.profile = this.#profileEngine(v8ProfilerNext);
+    if (config.heapSnapshot) this.heapSnapshots = this.#heapSnapshots(v8ProfilerNext);
     if (config.leaks) this.leaks = this.#leakDetector(this.profile);
     if (config.enabled) this.endpoints = this.#endpoints();
   }
@@ -388,7 +396,7 @@ export class SondeRuntime implements Sonde {
     });
   }
 
-  #profileEngine(): ProfileEngine {
+  #profileEngine(v8ProfilerNext: V8ProfilerNext): ProfileEngine {
     const { profiling, profileHistoryBytes, overheadCpuPercent, overheadMemoryBytes } = this.#config;
     return new ProfileEngine({
       guard: this.#guard,
@@ -400,6 +408,7 @@ export class SondeRuntime implements Sonde {
       budget: { cpu: overheadCpuPercent / 100, bytes: overheadMemoryBytes },
       ownDirectory: __dirname,
       labels: this.#labels,
+      v8ProfilerNext,
     });
   }
 
@@ -415,6 +424,15 @@ export class SondeRuntime implements Sonde {
     });
     this.#runtime.onMajorGc(() => detector.majorGc());
     return detector;
+  }
+
+  #heapSnapshots(addon: V8ProfilerNext): HeapSnapshots {
+    const objectBytes = async (): Promise<number | undefined> => {
+      // A sampler that does not run, or has been stolen, is no reason to refuse: the estimate is then the larger one.
+      const profile = await this.profile?.heap().catch(() => undefined);
+      return profile === undefined ? undefined : averageObjectBytes(profile);
+    };
+    return new HeapSnapshots({ diag: this.#diag, addon, objectBytes });
   }
 
   #sayLeak(finding: LeakFinding): void {
@@ -449,6 +467,8 @@ export class SondeRuntime implements Sonde {
         ? { collect: () => this.metrics.collect(), resource: this.#resource.labels, onDropped: (name) => this.#sayCollision(name) }
         : undefined,
       profiles: this.#config.profiling ? this.profile : undefined,
+      devtools: this.#config.profiling ? this.profile?.devtools : undefined,
+      heapSnapshots: this.heapSnapshots,
       traces: traces ? this.traces : undefined,
       leaks: this.leaks,
       config: () => this.#config,

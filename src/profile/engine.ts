@@ -7,6 +7,7 @@ import type { Diag } from '../core/diag.ts';
 import type { Guard } from '../core/guard.ts';
 import type { HeapSamples } from '../core/heap-samples.ts';
 import { type Budget, ContinuousProfile } from './continuous.ts';
+import { DevtoolsProfiles } from './devtools.ts';
 import type { Follower } from './follower.ts';
 import { type Beat, Heartbeat } from './heartbeat.ts';
 import { HeapSampler } from './heap-sampler.ts';
@@ -19,6 +20,7 @@ import { merge, only, type Profile, type SampleFilter, select, subtract } from '
 import { ProfileError } from './profile-error.ts';
 import { checkSeconds, TimedReads } from './timed-reads.ts';
 import { fromCpuProfile, type Stretch } from './v8.ts';
+import type { V8ProfilerNext } from './v8-profiler-next.ts';
 import type { RingLimits } from './window-ring.ts';
 
 /** How often the governor looks, and the least time between two looks at the allocations. */
@@ -54,6 +56,8 @@ export interface ProfileEngineOptions {
   readonly stalls?: { readonly thresholdMillis: number; readonly onBlock: (block: Block) => void } | undefined;
   /** How the addon is loaded; for tests of its absence. */
   readonly loadNative?: () => NativeProfilers;
+  /** For the DevTools formats; the inspector alone makes them without it. */
+  readonly v8ProfilerNext?: V8ProfilerNext | undefined;
 }
 
 /** Either the time to come or the time just passed; seconds above 0 and at most 900. */
@@ -92,6 +96,8 @@ export interface ProfileEngineStats {
 }
 
 export class ProfileEngine {
+  /** The reads in Chrome's formats. */
+  readonly devtools: DevtoolsProfiles;
   readonly #options: ProfileEngineOptions;
   readonly #reads: TimedReads;
   readonly #heartbeat: Heartbeat;
@@ -112,6 +118,14 @@ export class ProfileEngine {
     this.#reads = new TimedReads(guard);
     this.#heartbeat = new Heartbeat({ guard, clock, onBeat: (beat) => this.#beat(beat) });
     this.#stopAtExit = guard.wrap('profile exit', () => this.stop());
+    this.devtools = new DevtoolsProfiles(
+      {
+        checkCpu: () => this.#checkRunning(options.cpu),
+        heapSampler: () => this.#heapSampler(),
+        reads: this.#reads,
+      },
+      options.v8ProfilerNext,
+    );
   }
 
   /** Loads and starts the profilers, once; blocks for 20 to 140 ms. What cannot start is said once and replaced. */
@@ -142,6 +156,7 @@ export class ProfileEngine {
     process.removeListener('exit', this.#stopAtExit);
     this.#heartbeat.stop();
     this.#reads.stop();
+    this.devtools.stop();
     this.#continuous?.windows.stop();
     this.#heap?.stop();
     this.#continuous = undefined;
@@ -249,9 +264,7 @@ export class ProfileEngine {
   }
 
   async #heapProfile(read: HeapRead, take: (sampler: HeapSampler) => Promise<Profile>): Promise<Profile> {
-    this.#checkRunning(this.#options.heap);
-    const sampler = this.#heap;
-    if (sampler === undefined) throw new ProfileError(503, 'the heap sampler could not be started');
+    const sampler = this.#heapSampler();
     if (read.gc === true) await sampler.collectGarbage();
     const { seconds } = read;
     if (seconds === undefined) return await take(sampler);
@@ -262,6 +275,12 @@ export class ProfileEngine {
       if (read.gc === true) await sampler.collectGarbage();
       return subtract(await take(sampler), before);
     });
+  }
+
+  #heapSampler(): HeapSampler {
+    this.#checkRunning(this.#options.heap);
+    if (this.#heap === undefined) throw new ProfileError(503, 'the heap sampler could not be started');
+    return this.#heap;
   }
 
   #checkRunning(wanted: boolean): void {

@@ -69,8 +69,12 @@ export class HeapSampler {
       const tree = allocationTree(this.#native);
       if (tree !== undefined) return fromAllocationTree(tree, external, startEpochMillis);
     }
-    await this.#restart();
-    throw new ProfileError(503, 'another profiler in this process stopped the heap sampler; it is running again, ask once more');
+    return await this.#stolen();
+  }
+
+  /** The same as the inspector has it, garbage of the old generation included; `samples` still tells of what was lost. */
+  async readSamples(): Promise<HeapSamples> {
+    return (await this.#inspector.samples()) ?? (await this.#stolen());
   }
 
   /**
@@ -115,6 +119,11 @@ export class HeapSampler {
 
   async collectGarbage(): Promise<void> {
     await this.#inspector.collectGarbage();
+  }
+
+  async #stolen(): Promise<never> {
+    await this.#restart();
+    throw new ProfileError(503, 'another profiler in this process stopped the heap sampler; it is running again, ask once more');
   }
 
   async #restart(): Promise<void> {

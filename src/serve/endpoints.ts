@@ -7,6 +7,7 @@ import { contentType, negotiate, write } from '../export/prometheus.ts';
 import type { Family, Labels } from '../metrics/family.ts';
 import type { TraceEntry } from '../trace/trace-entry.ts';
 import type { Access } from './access.ts';
+import { devtoolsEndpoints, type DevtoolsReads, type HeapSnapshotReads } from './devtools.ts';
 import { html, json, redirect, send, text, type Answer } from './answer.ts';
 import { linksPage } from './page.ts';
 import { pprofError, pprofProfiles, type PprofRequest, type ProfileReads } from './pprof.ts';
@@ -37,6 +38,8 @@ export interface EndpointDeps {
       }
     | undefined;
   readonly profiles: ProfileReads | undefined;
+  readonly devtools: DevtoolsReads | undefined;
+  readonly heapSnapshots: HeapSnapshotReads | undefined;
   readonly traces: { list(): readonly TraceEntry[] } | undefined;
   /** Answers `{ level, findings }`. */
   readonly leaks: { verdict(): unknown } | undefined;
@@ -80,7 +83,8 @@ export class Endpoints {
 
   constructor(deps: EndpointDeps) {
     this.#deps = deps;
-    const endpoints = [...signalEndpoints(deps), ...profileEndpoints(deps), ...processEndpoints(deps)];
+    const files = devtoolsEndpoints(deps.devtools, deps.heapSnapshots, switchedOff);
+    const endpoints = [...signalEndpoints(deps), ...profileEndpoints(deps), ...files, ...processEndpoints(deps)];
     this.#table = new Map([indexEndpoint(deps.title, endpoints), ...endpoints].map((endpoint) => [endpoint.path, endpoint]));
   }
 
@@ -97,10 +101,10 @@ export class Endpoints {
     await this.#deps.guard.runAsync(`serve:${endpoint?.path ?? 'other'}`, async () => {
       this.#deps.ignore(res);
       const answer = typeof target === 'string' ? text(400, target) : await this.#answer({ req, res, mount, target, endpoint });
-      await send(req, res, answer);
+      await send(req, res, answer, this.#deps.guard);
     });
     // The guard has said why; a response that has neither begun nor gone still waits for its end.
-    if (!res.headersSent && !res.destroyed) await send(req, res, FAILED);
+    if (!res.headersSent && !res.destroyed) await send(req, res, FAILED, this.#deps.guard);
   }
 
   /** A slash is added before anything is checked: it tells nothing, and the cookie is for what lies below it. */

@@ -101,6 +101,7 @@ const ROWS: readonly Row[] = [
   flag('SONDE_LOGS', (c) => c.logs),
   flag('SONDE_PROFILING', (c) => c.profiling),
   flag('SONDE_LEAKS', (c) => c.leaks),
+  flag('SONDE_HEAP_SNAPSHOT', (c) => c.heapSnapshot),
   flag('SONDE_PROM_CLIENT_METRICS', (c) => c.promClientMetrics),
   {
     ...flag('OTEL_SDK_DISABLED', (c) => c.enabled),

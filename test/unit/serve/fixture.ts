@@ -60,6 +60,8 @@ export function endpointsOf(deps: Partial<EndpointDeps> & { guard: Guard }): End
     title: 'sonde 0.1.0 shop',
     metrics: { collect: () => registryOf(deps.guard).collect(), resource: {}, onDropped: () => {} },
     profiles: undefined,
+    devtools: undefined,
+    heapSnapshots: undefined,
     traces: undefined,
     leaks: undefined,
     config: () => ({}),
