@@ -131,8 +131,13 @@ export class ProfileEngine {
       const before = await sampler.read();
       await this.#wait(seconds, read.signal);
       if (read.gc === true) await sampler.collectGarbage();
-      return subtract(await sampler.read(), before);
+      return await subtract(await sampler.read(), before);
     });
+  }
+
+  /** Memory allocated since the start, as `heap`; for now it is what lives of it. */
+  async allocs(read: HeapRead = {}): Promise<Profile> {
+    return await this.heap(read);
   }
 
   /** The live heap's samples with their age, for the leak detector; undefined when earlier ones were lost. */

@@ -23,10 +23,21 @@ export class ProtoWriter {
   }
 
   /** A packed repeated int64 or uint64 field; zeros keep their place. */
-  packed(field: number, values: Iterable<number>): void {
-    const body = new ProtoWriter();
-    for (const value of values) body.#varint(value);
-    if (body.#length > 0) this.message(field, body.bytes);
+  packed(field: number, values: readonly number[]): void {
+    if (values.length === 0) return;
+    this.#varint(field * 8 + 2);
+    // The length is known once they are written: they move up where it takes more than the one byte left for it.
+    this.#reserve(1);
+    const start = ++this.#length;
+    for (const value of values) this.#varint(value);
+    const sizeBytes = this.#length - start;
+    let more = 0;
+    for (let rest = sizeBytes; rest >= 128; rest = Math.floor(rest / 128)) more++;
+    this.#reserve(more);
+    this.#bytes.copyWithin(start + more, start, this.#length);
+    this.#length = start - 1;
+    this.#varint(sizeBytes);
+    this.#length += sizeBytes;
   }
 
   /** A string, bytes or message field; written even when empty, as repeated fields need. */
@@ -41,6 +52,10 @@ export class ProtoWriter {
   #varint(value: number): void {
     this.#reserve(10);
     if (value < 0) return this.#negativeVarint(value);
+    if (value < 128) {
+      this.#bytes[this.#length++] = value;
+      return;
+    }
     let rest = value;
     // By division, as bit operations stop at 32 bits; dividing a double by a power of two is exact.
     while (rest >= 128) {

@@ -93,8 +93,7 @@ export class AdminServer {
 
   async #handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const target = req.url ?? '/';
-    await this.#endpoints.handle(req, res, { prefix: '', target, address: target });
-    if (!res.writableFinished) res.setTimeout(STALLED_MILLIS);
+    await this.#endpoints.handle(req, res, { prefix: '', target, address: target, stalledMillis: STALLED_MILLIS });
   }
 
   #opened(server: Server): AdminAddress {

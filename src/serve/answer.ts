@@ -8,7 +8,8 @@ export interface Answer {
   readonly status: number;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array;
+  /** Pieces of text are made while they are sent, as fast as the client reads, and have no length beforehand. */
+  readonly body: string | Uint8Array | AsyncIterable<string>;
 }
 
 /** Below this many characters gzip saves less than the packet it fits in. */
@@ -39,11 +40,16 @@ export function redirect(location: string, headers: Readonly<Record<string, stri
   return text(303, `see ${location}`, { location, ...headers });
 }
 
-/** Writes an answer; texts are compressed when the client takes gzip. Does nothing when the response has gone. */
-export async function send(req: IncomingMessage, res: ServerResponse, answer: Answer): Promise<void> {
-  const compressed =
-    typeof answer.body === 'string' && answer.body.length > GZIP_CHARACTERS_MIN && takesGzip(req.headers['accept-encoding']);
-  const body = compressed ? await gzip(answer.body) : answer.body;
+/**
+ * Writes an answer; texts are compressed when the client takes gzip. Does nothing when the response has gone. A client
+ * that reads nothing for `stalledMillis` is cut off; without it that is a matter of the server.
+ */
+export async function send(req: IncomingMessage, res: ServerResponse, answer: Answer, stalledMillis = 0): Promise<void> {
+  const takesPieces = typeof answer.body === 'object' && Symbol.asyncIterator in answer.body;
+  const isLong = takesPieces || (typeof answer.body === 'string' && answer.body.length > GZIP_CHARACTERS_MIN);
+  const isCompressed = isLong && takesGzip(req.headers['accept-encoding']);
+  const body = isCompressed && typeof answer.body === 'string' ? await gzip(answer.body) : answer.body;
+  const pump = takesPieces ? await pumpOf(isCompressed) : undefined;
   // From here on nothing is awaited: writing to a response that was destroyed meanwhile emits an error event.
   if (res.headersSent || res.destroyed) return;
   // A cors() of the application allows other origins to read its own answers, not a heap profile.
@@ -52,11 +58,41 @@ export async function send(req: IncomingMessage, res: ServerResponse, answer: An
   res.setHeader('x-content-type-options', 'nosniff');
   res.setHeader('cache-control', 'no-store');
   res.setHeader('referrer-policy', 'no-referrer');
-  if (compressed) res.setHeader('content-encoding', 'gzip');
+  if (isCompressed) res.setHeader('content-encoding', 'gzip');
   for (const [name, value] of Object.entries(answer.headers)) res.setHeader(name, value);
+  if (stalledMillis > 0) res.setTimeout(stalledMillis);
+  if (pump !== undefined) return pump(body as AsyncIterable<string>, res);
+  const whole = body as string | Uint8Array;
   // Node leaves it out for HEAD. An empty body is that of a profile which HEAD has not recorded: its length is unknown.
-  if (body.length > 0) res.setHeader('content-length', Buffer.byteLength(body));
-  res.end(body);
+  if (whole.length > 0) res.setHeader('content-length', Buffer.byteLength(whole));
+  res.end(whole);
+}
+
+type Pump = (body: AsyncIterable<string>, res: ServerResponse) => Promise<void>;
+
+/** What sends text in pieces: resolves when it is sent or the client has gone, rejects when the text cannot be made. */
+async function pumpOf(isCompressed: boolean): Promise<Pump> {
+  const [{ pipeline }, { createGzip }] = await Promise.all([import('node:stream/promises'), import('node:zlib')]);
+  return async (body, res) => {
+    const failures: unknown[] = [];
+    const source = noting(body, failures);
+    try {
+      await (isCompressed ? pipeline(source, createGzip({ level: GZIP_LEVEL }), res) : pipeline(source, res));
+    } catch {
+      // The pipeline tells a client that has left by errors of several kinds. Only those of the text are failures.
+      if (failures.length > 0) throw failures[0];
+    }
+  };
+}
+
+/** The same text; what it fails with is noted on its way. */
+async function* noting(body: AsyncIterable<string>, failures: unknown[]): AsyncGenerator<string> {
+  try {
+    yield* body;
+  } catch (error) {
+    failures.push(error);
+    throw error;
+  }
 }
 
 function takesGzip(acceptEncoding: string | string[] | undefined): boolean {

@@ -2,6 +2,7 @@
 // `handle` serve the admin server (admin.ts) and the middlewares (../express.ts, ../fastify.ts). What is switched off
 // answers 404 and names the switch; what fails answers 500 and nothing else of the process notices.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Clock } from '../core/clock.ts';
 import type { Guard } from '../core/guard.ts';
 import { contentType, negotiate, write } from '../export/prometheus.ts';
 import type { Family, Labels } from '../metrics/family.ts';
@@ -9,7 +10,8 @@ import type { TraceEntry } from '../trace/trace-entry.ts';
 import type { Access } from './access.ts';
 import { html, json, redirect, send, text, type Answer } from './answer.ts';
 import { linksPage } from './page.ts';
-import { pprofError, pprofProfiles, type PprofRequest, type ProfileReads } from './pprof.ts';
+import { ABSENT_PROFILES, pprofError, pprofProfiles, type PprofRequest, type ProfileReads } from './pprof.ts';
+import { pprofIndex } from './pprof-index.ts';
 import { redact } from './redact.ts';
 import { parseTarget, positiveInteger, relativeReference, type Target } from './target.ts';
 
@@ -25,8 +27,9 @@ const TRACES_DEFAULT = 50;
 /** What the endpoints read. A part that is undefined is switched off. */
 export interface EndpointDeps {
   readonly guard: Guard;
+  readonly clock: Clock;
   readonly access: Access;
-  /** For the title of the index page, as in the start line. */
+  /** For the titles of the index page and of flame graphs, as in the start line. */
   readonly title: string;
   readonly metrics:
     | {
@@ -56,6 +59,8 @@ export interface Mount {
   readonly target: string;
   /** The whole path and query of the request line. */
   readonly address: string;
+  /** For a client that has stopped reading its answer; unset where the server is the application's. */
+  readonly stalledMillis?: number;
 }
 
 /** What a handler may know of a request. */
@@ -97,10 +102,10 @@ export class Endpoints {
     await this.#deps.guard.runAsync(`serve:${endpoint?.path ?? 'other'}`, async () => {
       this.#deps.ignore(res);
       const answer = typeof target === 'string' ? text(400, target) : await this.#answer({ req, res, mount, target, endpoint });
-      await send(req, res, answer);
+      await send(req, res, answer, mount.stalledMillis);
     });
     // The guard has said why; a response that has neither begun nor gone still waits for its end.
-    if (!res.headersSent && !res.destroyed) await send(req, res, FAILED);
+    if (!res.headersSent && !res.destroyed) await send(req, res, FAILED, mount.stalledMillis);
   }
 
   /** A slash is added before anything is checked: it tells nothing, and the cookie is for what lies below it. */
@@ -187,18 +192,19 @@ function signalEndpoints({ metrics, traces, leaks }: EndpointDeps): Endpoint[] {
   ];
 }
 
-function profileEndpoints({ profiles }: EndpointDeps): Endpoint[] {
-  const description = 'Profiles for go tool pprof: CPU, wall clock, heap.';
+function profileEndpoints({ profiles, clock, title }: EndpointDeps): Endpoint[] {
+  const description = 'Profiles for go tool pprof, speedscope, DevTools, and as flame graphs: CPU, wall clock, heap.';
   if (profiles === undefined) return [{ path: PPROF, description, answer: switchedOff('SONDE_PROFILING') }];
-  const named = pprofProfiles(profiles);
-  const page = linksPage(
-    PPROF,
-    'Types of profiles available. Read one with: go tool pprof <address of the link>',
-    named.map(({ name, description: text }) => ({ href: name, description: text })),
-  );
+  const named = pprofProfiles({ reads: profiles, clock, title });
+  const absent = Object.entries(ABSENT_PROFILES).map(([name, instead]) => ({
+    path: `${PPROF}${name}`,
+    description: '',
+    answer: () => pprofError(404, `Unknown profile: ${instead}`),
+  }));
   return [
-    { path: PPROF, description, answer: () => html(page) },
+    { path: PPROF, description, answer: ({ query }) => pprofIndex(PPROF, named, query) },
     ...named.map(({ name, description: text, answer }) => ({ path: `${PPROF}${name}`, description: text, answer })),
+    ...absent,
   ];
 }
 
