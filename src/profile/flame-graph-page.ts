@@ -12,7 +12,7 @@ export const STEPS = 5;
 type Tone = (index: number) => readonly [light: string, dark: string];
 
 const TONE_OF: Readonly<Record<string, Tone>> = {
-  application: (i) => [hsl(14 + i * 8, 92, 71 - (i % 2) * 4), hsl(12 + i * 7, 62, 42 - (i % 2) * 4)],
+  application: (i) => [hsl(14 + i * 8, 92, 71 - (i % 2) * 4), hsl(12 + i * 6, 64 - i * 2, 40 - i * 1.5 - (i % 2) * 2)],
   dependency: (i) => [hsl(120 + i * 13, 42, 70 - (i % 2) * 4), hsl(125 + i * 12, 32, 32 - (i % 2) * 3)],
   node: (i) => [hsl(201 + i * 4, 74, 80 - (i % 2) * 5), hsl(204 + i * 4, 44, 40 - (i % 2) * 4)],
   engine: (i) => [hsl(220, 9, 83 - i * 2), hsl(220, 7, 36 - i * 2)],
@@ -55,7 +55,7 @@ input,button{box-sizing:border-box;height:28px;margin:0;padding:0 10px;border:1p
 input{width:250px}
 button{cursor:pointer}
 input:focus-visible,button:focus-visible{outline:2px solid #2f6feb;outline-offset:0}
-[hidden]{display:none}
+[hidden]{display:none!important}
 ${colours(0)}
 @media (prefers-color-scheme:dark){
 :root{--page:#16171b;--text:#ececef;--muted:#9a9ca5;--line:#3b3d45;--label:#f4f4f6;--place:#ffffff94}

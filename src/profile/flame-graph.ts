@@ -49,29 +49,35 @@ export function flameGraph(profile: Profile, title: FlameGraphTitle): AsyncItera
   return textInTurns(parts(profile, title));
 }
 
+/** A graph that is laid out, and what its texts need. */
+interface Graph extends Layout {
+  readonly heading: string;
+  readonly unit: string;
+  /** The box of everything. */
+  readonly whole: Box;
+}
+
 function* parts(profile: Profile, title: FlameGraphTitle): Generator<string> {
   const layout = yield* layoutOf(profile);
-  const unit = unitOf(profile);
-  const total = layout.boxes[0] as Box;
+  const graph = { ...layout, heading: headingOf(profile, layout), unit: unitOf(profile), whole: layout.boxes[0] as Box };
   const height = HEADER + layout.rows * ROW + FOOTER;
   yield `<?xml version="1.0" encoding="UTF-8"?>
 <svg xmlns="http://www.w3.org/2000/svg" width="100%" height="${height}">
-<title>${escapeXml(`${headingOf(profile, layout)} - ${title.subject}`)}</title>
+<title>${escapeXml(`${graph.heading} - ${title.subject}`)}</title>
 <style><![CDATA[${FLAME_GRAPH_STYLE}]]></style>
-${headerOf(profile, layout, title)}
+${headerOf(graph, [title.subject, timeOf(profile), `${amountOf(graph.whole, graph)} in all`, ...title.filters])}
 `;
-  for (const box of layout.boxes) yield frameSvg(box, { total, unit, isDifference: layout.isDifference });
-  yield `${footerOf(layout, height)}
+  for (const box of layout.boxes) yield frameSvg(box, graph);
+  yield `${footerOf(graph, height)}
 <script><![CDATA[${FLAME_GRAPH_SCRIPT}]]></script>
 </svg>
 `;
 }
 
-function headerOf(profile: Profile, layout: Layout, title: FlameGraphTitle): string {
-  const facts = [title.subject, timeOf(profile), totalOf(profile, layout), ...title.filters];
-  return `<text class="heading" x="${MARGIN}" y="31">${escapeXml(headingOf(profile, layout))}</text>
+function headerOf(graph: Graph, facts: readonly string[]): string {
+  return `<text class="heading" x="${MARGIN}" y="31">${escapeXml(graph.heading)}</text>
 <text class="muted" x="${MARGIN}" y="53">${escapeXml(facts.join(' \u00b7 '))}</text>
-${legendOf(layout)}
+${legendOf(graph)}
 <text id="details" class="muted" x="${MARGIN}" y="100">Point at a frame for its file, click it to zoom in. Ctrl-F searches.</text>
 <text id="ruler" x="0" y="0" aria-hidden="true">mmmmmmmmmmmmmmmmmmmm</text>
 <svg x="100%" y="0" width="1" height="${HEADER}" overflow="visible">
@@ -98,41 +104,39 @@ function legendOf({ isDifference }: Layout): string {
     .join('');
 }
 
-function footerOf({ boxes, leftOut }: Layout, height: number): string {
+function footerOf({ whole, leftOut }: Graph, height: number): string {
   const frames = leftOut === 1 ? '1 frame narrower than 0.1 % is' : `${leftOut.toLocaleString('en')} frames narrower than 0.1 % are`;
-  const note = (boxes[0] as Box).change === 0 ? 'There is nothing in this profile.' : leftOut > 0 ? `${frames} left out.` : '';
+  const note = whole.change === 0 ? 'There is nothing in this profile.' : leftOut > 0 ? `${frames} left out.` : '';
   return `<text class="muted" x="${MARGIN}" y="${height - 15}">${note}</text>`;
 }
 
-interface Whole {
-  readonly total: Box;
-  readonly unit: string;
-  readonly isDifference: boolean;
-}
-
-function frameSvg(box: Box, whole: Whole): string {
+function frameSvg(box: Box, graph: Graph): string {
   const { frame, depth, left, width } = box;
   const name = frame === undefined ? 'all' : frame.name || '(anonymous)';
-  const place = frame === undefined ? quantity(box.value, whole.unit) : shortPlace(frame);
+  const place = frame === undefined ? amountOf(box, graph) : shortPlace(frame);
   // Percent with four digits: a millionth, where the narrowest frame is a thousandth.
-  return `<svg class="frame" x="${(left * 100).toFixed(4)}%" y="${HEADER + depth * ROW}" width="${(width * 100).toFixed(4)}%" height="${ROW - 1}"><title>${escapeXml(tooltipOf(box, name, whole))}</title><rect class="${colourOf(box, whole)}" width="100%" height="100%" rx="2"/><text x="4" y="13">${escapeXml(name)}<tspan>${escapeXml(place === '' ? '' : ` ${place}`)}</tspan></text></svg>
+  return `<svg class="frame" x="${(left * 100).toFixed(4)}%" y="${HEADER + depth * ROW}" width="${(width * 100).toFixed(4)}%" height="${ROW - 1}"><title>${escapeXml(tooltipOf(box, name, graph))}</title><rect class="${colourOf(box, graph)}" width="100%" height="100%" rx="2"/><text x="4" y="13">${escapeXml(name)}<tspan>${escapeXml(place === '' ? '' : ` ${place}`)}</tspan></text></svg>
 `;
 }
 
 /** Three lines: the function, where it starts, what it has. */
-function tooltipOf({ frame, value, change }: Box, name: string, { total, unit, isDifference }: Whole): string {
-  const share = total.change > 0 ? percent(change / total.change) : percent(0);
-  const amount = isDifference
-    ? `${value > 0 ? '+' : ''}${quantity(value, unit)}, ${share} of all that changed`
-    : `${quantity(value, unit)}, ${share}`;
+function tooltipOf(box: Box, name: string, graph: Graph): string {
+  const { frame, change } = box;
+  const share = percent(graph.whole.change > 0 ? change / graph.whole.change : 0);
+  const amount = `${amountOf(box, graph)}, ${share}${graph.isDifference ? ' of all that changed' : ''}`;
   return `${name}\n${frame === undefined || frame.file === '' ? '' : fullPlace(frame)}\n${amount}`;
+}
+
+/** With its sign in a difference. */
+function amountOf({ value }: Box, { unit, isDifference }: Graph): string {
+  return `${isDifference && value > 0 ? '+' : ''}${quantity(value, unit)}`;
 }
 
 function fullPlace({ file, line, column }: Frame): string {
   return `${file}:${line}${column > 0 ? `:${column}` : ''}`;
 }
 
-function colourOf({ frame, value, change }: Box, { isDifference }: Whole): string {
+function colourOf({ frame, value, change }: Box, { isDifference }: Graph): string {
   if (isDifference) {
     const step = Math.ceil((Math.abs(value) / change) * STEPS) - 1;
     return step < 0 || !Number.isFinite(step) ? 'same' : `${value > 0 ? 'more' : 'less'}-${Math.min(step, STEPS - 1)}`;
@@ -157,11 +161,6 @@ function headingOf(profile: Profile, { isDifference }: Layout): string {
 function timeOf({ startEpochMillis, durationMillis }: Profile): string {
   const start = new Date(startEpochMillis).toISOString().slice(0, 19).replace('T', ' ');
   return durationMillis > 0 ? `${(durationMillis / 1000).toFixed(1)} s from ${start} UTC` : `${start} UTC`;
-}
-
-function totalOf(profile: Profile, { boxes, isDifference }: Layout): string {
-  const { value } = boxes[0] as Box;
-  return `${isDifference && value > 0 ? '+' : ''}${quantity(value, unitOf(profile))} in all`;
 }
 
 function unitOf(profile: Profile): string {

@@ -1,9 +1,8 @@
 // Writes a profile in the format of pprof (profile.proto of github.com/google/pprof), gzipped, as `go tool pprof`,
 // Grafana, Parca and Pyroscope read it. Called by serve/ and the pushers with what the engine answered.
-import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import type { Frame } from './frame.ts';
+import { distinctName, type Frame } from './frame.ts';
 import type { Profile, ValueType } from './profile.ts';
 import { ProtoWriter } from './protobuf.ts';
 import { inTurns } from './turns.ts';
@@ -113,7 +112,8 @@ class Encoder {
   }
 
   #function(id: number, frame: Frame): void {
-    const name = this.#strings.index(functionName(frame));
+    // By it alone pprof groups.
+    const name = this.#strings.index(distinctName(frame));
     this.#part.reset();
     this.#part.number(FUNCTION.id, id);
     this.#part.number(FUNCTION.name, name);
@@ -122,11 +122,6 @@ class Encoder {
     this.#part.number(FUNCTION.startLine, frame.line);
     this.#out.message(PROFILE.function, this.#part.bytes);
   }
-}
-
-/** pprof groups by name alone, so all anonymous functions would be one row; the place makes them distinct. */
-function functionName({ name, file, line }: Frame): string {
-  return name === '(anonymous)' && file !== '' ? `(anonymous ${basename(file)}:${line})` : name;
 }
 
 /** Strings by index in order of first use; index 0 is the empty string, as the format demands. */

@@ -2,7 +2,7 @@
 // each sample type. Called by serve/.
 import { VERSION } from '../core/version.ts';
 import { defaultColumn, type Links, linksOf, nextInTree, selfValues, stackOf } from './call-tree.ts';
-import type { Frame } from './frame.ts';
+import { distinctName, type Frame } from './frame.ts';
 import type { Profile } from './profile.ts';
 import { NODES_PER_STEP, textInTurns } from './turns.ts';
 
@@ -75,9 +75,11 @@ function nameOf({ defaultSampleType, startEpochMillis, durationMillis }: Profile
   return `${defaultSampleType} ${new Date(startEpochMillis).toISOString()}${seconds}`;
 }
 
-function frameJson({ name, file, line, column }: Frame): string {
+function frameJson(frame: Frame): string {
+  const { file, line, column } = frame;
   return JSON.stringify({
-    name,
+    // Its views show the name alone.
+    name: distinctName(frame),
     ...(file === '' ? {} : { file }),
     ...(line > 0 ? { line } : {}),
     ...(line > 0 && column > 0 ? { col: column } : {}),

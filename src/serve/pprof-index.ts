@@ -18,7 +18,7 @@ export function pprofIndex(title: string, profiles: readonly PprofProfile[], que
       title,
       `<p>Types of profiles available. Read one with: <code>go tool pprof -http=: &lt;address of the link&gt;</code></p>
 <table>
-<tr><th>Count</th><th>Profile</th><th></th></tr>
+<tr><th>Count or state</th><th>Profile</th><th></th></tr>
 ${rows.join('\n')}
 </table>
 <p><code>format=</code> is pprof, folded, speedscope, cpuprofile (profile and wall) or svg, a flame graph.

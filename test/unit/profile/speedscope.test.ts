@@ -50,10 +50,11 @@ test('has one profile for each sample type, and shows the default one', async ()
       ],
       [['main /srv/app.js:1:7'], [1, 10]],
       [['(idle)'], [5, 0]],
+      [['(anonymous) /srv/app.js:7:2'], [1, 0]],
     ]),
   );
   expect(file.profiles.map(({ name, unit, startValue, endValue }) => [name, unit, startValue, endValue])).toEqual([
-    ['samples', 'none', 0, 8],
+    ['samples', 'none', 0, 9],
     ['cpu', 'nanoseconds', 0, 30],
   ]);
   expect(file.activeProfileIndex).toBe(1);
@@ -62,11 +63,13 @@ test('has one profile for each sample type, and shows the default one', async ()
     { name: 'main', file: '/srv/app.js', line: 1, col: 7 },
     { name: 'handle', file: '/srv/app.js', line: 30 },
     { name: '(idle)' },
+    { name: '(anonymous app.js:7)', file: '/srv/app.js', line: 7, col: 2 },
   ]);
   expect(stacks(file, 0)).toEqual([
     ['main', 1],
     ['main;handle', 2],
     ['(idle)', 5],
+    ['(anonymous app.js:7)', 1],
   ]);
   expect(stacks(file, 1)).toEqual([
     ['main', 10],
