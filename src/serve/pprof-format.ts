@@ -1,21 +1,16 @@
 // The formats that a profile is answered in, and what each is as a file and to a browser. Called by pprof.ts. Writers are
 // loaded with the first profile that needs them.
+import type { FlameGraphTitle } from '../profile/flame-graph.ts';
 import type { Profile } from '../profile/profile.ts';
 import type { Answer } from './answer.ts';
 
 /** The values of `?format=`. */
 export type Format = 'pprof' | 'folded' | 'speedscope' | 'cpuprofile' | 'svg';
 
-/** What a flame graph says besides what is in the profile. */
-export interface Subject {
-  readonly subject: string;
-  readonly filters: readonly string[];
-}
-
 /** A format as it is answered. */
 export interface FormatAnswer {
   readonly headers: Readonly<Record<string, string>>;
-  body(profile: Profile, subject: Subject): Answer['body'] | Promise<Answer['body']>;
+  body(profile: Profile, title: FlameGraphTitle): Answer['body'] | Promise<Answer['body']>;
 }
 
 /** Of profiles that count, and of those that measure time: a .cpuprofile has nothing but time. */

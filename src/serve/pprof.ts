@@ -247,9 +247,9 @@ function queryOf({ query, secondsMax }: PprofRequest, accepted: Omit<Accepted, '
 
 async function profileAnswer({ deps, request, name, query, format, read }: Wanted): Promise<Answer> {
   const { headers, body } = await formatAnswer(format, name);
-  const subject = { subject: deps.title, filters: filtersOf(query.only) };
+  const title = { subject: deps.title, filters: filtersOf(query.only) };
   // As text it is shown, not saved.
-  return checked(request, query.debug ? TEXT : headers, async () => body(await read(), subject));
+  return checked(request, query.debug ? TEXT : headers, async () => body(await read(), title));
 }
 
 /** The filter in words, by the names of the labels. */

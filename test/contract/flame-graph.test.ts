@@ -8,7 +8,7 @@ import { Guard } from '../../src/core/guard.ts';
 import type { Profile } from '../../src/profile/profile.ts';
 import { AdminServer } from '../../src/serve/admin.ts';
 import type { ProfileReads } from '../../src/serve/pprof.ts';
-import { CPU_HEAD, HEAP_HEAD, profileOf } from '../fixtures/profile/stacks.ts';
+import { CPU_HEAD, HEAP_HEAD, profileOf, type WrittenSample } from '../fixtures/profile/stacks.ts';
 import { startBrowser } from '../helpers/browser.ts';
 import { requirePeer } from '../helpers/require-peer.ts';
 import { endpointsOf, Said } from '../unit/serve/fixture.ts';
@@ -239,26 +239,26 @@ describe.each(['light', 'dark'] as const)('in a %s window', (scheme) => {
   });
 
   test('a difference is red where there is more and blue where there is less, and can be read', async () => {
-    served = profileOf({ ...HEAP_HEAD, durationMillis: 1000 }, [
-      ...[1, 2, 3, 4, 5].flatMap((part) => [
-        [
-          [`up${part}`, 'a'],
-          [1, part * 100],
-        ] as const,
-        [
-          [`up${part}`, 'b'],
-          [-1, (part - 5) * 50],
-        ] as const,
-        [
-          [`down${part}`, 'a'],
-          [-1, part * -100],
-        ] as const,
-        [
-          [`down${part}`, 'b'],
-          [1, (5 - part) * 50],
-        ] as const,
-      ]),
+    // From what has only grown to what has almost not, and the same for less: all steps of both colours.
+    const samples = [1, 2, 3, 4, 5].flatMap((part): WrittenSample[] => [
+      [
+        [`up${part}`, 'a'],
+        [1, part * 100],
+      ],
+      [
+        [`up${part}`, 'b'],
+        [-1, (part - 5) * 50],
+      ],
+      [
+        [`down${part}`, 'a'],
+        [-1, part * -100],
+      ],
+      [
+        [`down${part}`, 'b'],
+        [1, (5 - part) * 50],
+      ],
     ]);
+    served = profileOf({ ...HEAP_HEAD, durationMillis: 1000 }, samples);
     await open(url, scheme);
     expect(await page.evaluate(CONTRAST)).toBeGreaterThan(4.5);
     const colour = async (name: string): Promise<number[]> => {

@@ -146,7 +146,7 @@ describe('the other formats', () => {
     expect(text).toContain(SOURCE);
   });
 
-  test("as cpuprofile has in the parser of Chrome's DevTools the time that it has in go tool pprof", async () => {
+  test("as cpuprofile has in the parser of Chrome's DevTools the time that it has in go tool pprof", BUSY, async () => {
     const query = 'profile?seconds=2';
     const [file, cpuprofile] = await Promise.all([
       saved('same.pb.gz', query),

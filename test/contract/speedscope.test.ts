@@ -12,7 +12,8 @@ import { CPU_HEAD, HEAP_HEAD, profileOf, textOf } from '../fixtures/profile/stac
 import { startBrowser } from '../helpers/browser.ts';
 import { requirePeer } from '../helpers/require-peer.ts';
 
-const RELEASE = path.dirname(createRequire(import.meta.url).resolve('speedscope/dist/release/index.html'));
+const require = createRequire(import.meta.url);
+const RELEASE = path.dirname(require.resolve('speedscope/dist/release/index.html'));
 const TYPES: Readonly<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
 
 let server: Server;

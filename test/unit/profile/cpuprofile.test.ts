@@ -80,6 +80,30 @@ test('gives each function the time that it has, in the tree and in the timeline'
   expect(rounded(timeline)).toEqual(expected);
 });
 
+test('has the garbage collector beside the functions, where DevTools would put it on top of the one before', async () => {
+  const file = await write(
+    profileOf(CPU_HEAD, [
+      [
+        ['main', 'work'],
+        [1, 1000],
+      ],
+      [['(garbage collector)'], [1, 1000]],
+      [['other'], [1, 1000]],
+    ]),
+  );
+  const opened: [string, number][] = [];
+  parse(file).forEachFrame(
+    (depth, node) => opened.push([node.functionName, depth]),
+    () => {},
+  );
+  expect(opened).toEqual([
+    ['(garbage collector)', 0],
+    ['main', 0],
+    ['work', 1],
+    ['other', 0],
+  ]);
+});
+
 test('has a sum of time deltas that is the total, which cut-off nanoseconds do not change', async () => {
   const stacks = Array.from({ length: 1001 }, (_, i) => [[`f${i}`], [1, 10_101_499]] as const);
   const file = await write(profileOf(CPU_HEAD, stacks));

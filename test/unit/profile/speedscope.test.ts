@@ -23,7 +23,8 @@ interface File {
   }[];
 }
 
-const release = path.dirname(createRequire(import.meta.url).resolve('speedscope/dist/release/file-format-schema.json'));
+const require = createRequire(import.meta.url);
+const release = path.dirname(require.resolve('speedscope/dist/release/file-format-schema.json'));
 const validate = new Ajv({ strict: false }).compile(
   JSON.parse(readFileSync(path.join(release, 'file-format-schema.json'), 'utf8')) as object,
 );
