@@ -461,6 +461,7 @@ export class SondeRuntime implements Sonde {
     const { metrics, traces, host, token } = this.#config;
     return new Endpoints({
       guard: this.#guard,
+      clock: this.#clock,
       access: new Access({ host, token }),
       title: this.#title(),
       metrics: metrics

@@ -1,98 +1,129 @@
-// Chrome's .cpuprofile, the format of DevTools and of `node --cpu-prof`: what devtools.ts answers, made from the
-// inspector's profile or from the call tree of v8-profiler-next. Pure.
-import type { Profiler } from 'node:inspector';
+// Writes a time profile as a .cpuprofile, the JSON of V8's inspector, for Chrome's DevTools, VS Code and speedscope.
+// Called by serve/.
+import { pathToFileURL } from 'node:url';
+import path from 'node:path';
+import { defaultColumn, type Links, linksOf, nextInTree, selfValues, totalValues } from './call-tree.ts';
+import type { Frame } from './frame.ts';
+import type { Profile } from './profile.ts';
+import { NODES_PER_STEP, textInTurns } from './turns.ts';
 
-/** What V8's inspector answers, with samples; times in microseconds. */
-export interface CpuProfile {
-  readonly nodes: readonly Profiler.ProfileNode[];
-  readonly startTime: number;
-  readonly endTime: number;
-  /** Ids of nodes, in time order. */
-  readonly samples: readonly number[];
-  /** Time from each sample to the one before it, from the first to `startTime`. */
-  readonly timeDeltas: readonly number[];
+/** DevTools puts a sample of it on top of the sample before. First of all it is on top of nothing. */
+const GARBAGE_COLLECTOR = '(garbage collector)';
+
+const ROOT_ID = 1;
+
+/** What is written of a profile, in whole microseconds. */
+interface Timeline {
+  /** Nodes with time of their own, in the order of the call tree, and when the time of each ends. */
+  readonly nodes: readonly number[];
+  readonly endMicros: readonly number[];
+  /** Below which something has time. */
+  readonly totals: Float64Array;
+  /** By node. */
+  readonly selfMicros: Float64Array;
 }
 
-/** A node of v8-profiler-next's tree; lines and columns from 1, 0 for none. */
-export interface CallTree {
-  readonly id: number;
-  readonly functionName: string;
-  readonly scriptId: number;
-  readonly url: string;
-  readonly lineNumber: number;
-  readonly columnNumber: number;
-  readonly hitCount: number;
-  readonly bailoutReason: string;
-  readonly lineTicks?: readonly { readonly line: number; readonly hitCount: number }[];
-  readonly children: readonly CallTree[];
+/**
+ * The default sample type, which is in nanoseconds, as a timeline made up from the call tree: each stack once, for as
+ * long as all its samples together, so the sum of `timeDeltas` is the total and not the time that has passed.
+ * `hitCount` is in microseconds, as readers divide the time by hits; lines and columns are 0-based. Values are summed
+ * over labels. Yields text.
+ */
+export function cpuprofile(profile: Profile): AsyncIterable<string> {
+  return textInTurns(parts(profile));
 }
 
-/** Items to a piece of text: each takes below a millisecond. */
-const NODES_PER_PIECE = 500;
-const SAMPLES_PER_PIECE = 20_000;
-
-/** The inspector's profile with its samples in time order, which V8 does not always keep. */
-export function fromInspector({ nodes, startTime, endTime, samples = [], timeDeltas = [] }: Profiler.Profile): CpuProfile {
-  let time = startTime;
-  const timestamps = timeDeltas.map((delta) => (time += delta));
-  return inTimeOrder({ nodes, samples, timestamps, startTime, endTime });
+function* parts(profile: Profile): Generator<string> {
+  const links = withGarbageCollectorFirst(profile, yield* linksOf(profile));
+  const timeline = yield* timelineOf(profile, links);
+  const { nodes, endMicros } = timeline;
+  yield `{"nodes":[{"id":${ROOT_ID},"callFrame":${ROOT_FRAME},"hitCount":0,"children":${children(links, timeline, links.firstRoot)}}`;
+  yield* nodesJson(profile, links, timeline);
+  const startMicros = Math.round(profile.startEpochMillis * 1000);
+  yield `],"startTime":${startMicros},"endTime":${startMicros + (endMicros.at(-1) ?? 0)},"samples":[`;
+  for (const node of nodes) yield `${node + ROOT_ID + 1},`;
+  // A sample lasts until the next one: the last one is ended by the root.
+  yield `${ROOT_ID}],"timeDeltas":[0`;
+  for (const [index, end] of endMicros.entries()) yield `,${end - (endMicros[index - 1] ?? 0)}`;
+  yield ']}\n';
 }
 
-/** The same from v8-profiler-next, whose profiles begin and end with a sample. */
-export function fromCallTree(head: CallTree, samples: readonly number[], timestamps: readonly number[]): CpuProfile {
-  const nodes: Profiler.ProfileNode[] = [];
-  const pending = [head];
-  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-    nodes.push(toProfileNode(node));
-    pending.push(...node.children);
+function* timelineOf(profile: Profile, links: Links): Generator<'', Timeline> {
+  const self = yield* selfValues(profile, defaultColumn(profile));
+  const totals = yield* totalValues(profile, self);
+  const selfMicros = new Float64Array(self.length);
+  const nodes: number[] = [];
+  const endMicros: number[] = [];
+  let nanos = 0;
+  let micros = 0;
+  let passed = 0;
+  for (let node = links.firstRoot; node !== -1; node = nextInTree(profile, links, node)) {
+    if (++passed % NODES_PER_STEP === 0) yield '';
+    nanos += self[node] as number;
+    // Of the sum, so that what is cut off does not add up.
+    const end = Math.round(nanos / 1000);
+    if (end === micros) continue;
+    nodes.push(node);
+    endMicros.push(end);
+    selfMicros[node] = end - micros;
+    micros = end;
   }
-  return inTimeOrder({ nodes, samples, timestamps, startTime: Infinity, endTime: 0 });
+  return { nodes, endMicros, totals, selfMicros };
 }
 
-/** The file, in pieces that take below a millisecond each. */
-export async function* cpuProfileJson(profile: CpuProfile): AsyncGenerator<string> {
-  yield `{"startTime":${profile.startTime},"endTime":${profile.endTime},"nodes":[`;
-  yield* piecesOf(profile.nodes, NODES_PER_PIECE);
-  yield '],"samples":[';
-  yield* piecesOf(profile.samples, SAMPLES_PER_PIECE);
-  yield '],"timeDeltas":[';
-  yield* piecesOf(profile.timeDeltas, SAMPLES_PER_PIECE);
-  yield ']}';
-}
-
-function* piecesOf(items: readonly unknown[], count: number): Generator<string> {
-  for (let from = 0; from < items.length; from += count) {
-    yield (from === 0 ? '' : ',') + JSON.stringify(items.slice(from, from + count)).slice(1, -1);
+function* nodesJson(profile: Profile, links: Links, timeline: Timeline): Generator<string> {
+  const { totals, selfMicros } = timeline;
+  const frames = callFrames(profile.frames);
+  let passed = 0;
+  for (let node = links.firstRoot; node !== -1; node = nextInTree(profile, links, node)) {
+    if (totals[node] === 0) {
+      if (++passed % NODES_PER_STEP === 0) yield '';
+      continue;
+    }
+    const frame = frames(profile.nodeFrames[node] as number);
+    const below = children(links, timeline, links.firstChild[node] as number);
+    yield `,{"id":${node + ROOT_ID + 1},"callFrame":${frame},"hitCount":${selfMicros[node] as number},"children":${below}}`;
   }
 }
 
-function toProfileNode(node: CallTree): Profiler.ProfileNode {
-  const { id, functionName, scriptId, url, lineNumber, columnNumber, hitCount, bailoutReason, lineTicks = [], children } = node;
-  return {
-    id,
-    callFrame: { functionName, scriptId: String(scriptId), url, lineNumber: lineNumber - 1, columnNumber: columnNumber - 1 },
-    hitCount,
-    ...(children.length > 0 ? { children: children.map((child) => child.id) } : {}),
-    ...(bailoutReason === '' ? {} : { deoptReason: bailoutReason }),
-    ...(lineTicks.length > 0 ? { positionTicks: lineTicks.map(({ line, hitCount: ticks }) => ({ line, ticks })) } : {}),
-  };
+/** The ids of a node and its siblings, of those that have time. */
+function children({ nextSibling }: Links, { totals }: Timeline, first: number): string {
+  const ids: number[] = [];
+  for (let node = first; node !== -1; node = nextSibling[node] as number) if (totals[node] !== 0) ids.push(node + ROOT_ID + 1);
+  return `[${ids.join(',')}]`;
 }
 
-interface Timed extends Omit<CpuProfile, 'timeDeltas'> {
-  readonly timestamps: readonly number[];
+function withGarbageCollectorFirst(profile: Profile, links: Links): Links {
+  const nextSibling = links.nextSibling;
+  const isIt = (node: number): boolean => profile.frames[profile.nodeFrames[node] as number]?.name === GARBAGE_COLLECTOR;
+  let before = links.firstRoot;
+  while (before !== -1 && nextSibling[before] !== -1 && !isIt(nextSibling[before] as number)) before = nextSibling[before] as number;
+  if (before === -1 || nextSibling[before] === -1) return links;
+  const collector = nextSibling[before] as number;
+  nextSibling[before] = nextSibling[collector] as number;
+  nextSibling[collector] = links.firstRoot;
+  return { ...links, firstRoot: collector };
 }
 
-function inTimeOrder({ nodes, samples, timestamps, startTime, endTime }: Timed): CpuProfile {
-  const at = (i: number): number => timestamps[i] ?? 0;
-  const isOrdered = timestamps.every((time, i) => i === 0 || time >= at(i - 1));
-  const order = timestamps.map((_, i) => i);
-  if (!isOrdered) order.sort((a, b) => at(a) - at(b));
-  const first = Math.min(startTime, at(order[0] ?? 0));
-  return {
-    nodes,
-    startTime: first,
-    endTime: Math.max(endTime, at(order.at(-1) ?? 0)),
-    samples: isOrdered ? samples : order.map((i) => samples[i] ?? 0),
-    timeDeltas: order.map((i, position) => at(i) - (position === 0 ? first : at(order[position - 1] ?? 0))),
+const ROOT_FRAME = '{"functionName":"(root)","scriptId":"0","url":"","lineNumber":-1,"columnNumber":-1}';
+
+/** The JSON of a frame by its index. Scripts have ids, as readers tell functions apart by these and not by the address. */
+function callFrames(frames: readonly Frame[]): (index: number) => string {
+  const texts: string[] = [];
+  const scriptIds = new Map<string, number>([['', 0]]);
+  return (index) => {
+    const known = texts[index];
+    if (known !== undefined) return known;
+    const { name, file, line, column } = frames[index] as Frame;
+    let scriptId = scriptIds.get(file);
+    if (scriptId === undefined) scriptIds.set(file, (scriptId = scriptIds.size));
+    return (texts[index] = JSON.stringify({
+      // The format's word for it; readers put their own in its place.
+      functionName: name === '(anonymous)' ? '' : name,
+      scriptId: String(scriptId),
+      url: path.isAbsolute(file) ? pathToFileURL(file).href : file,
+      lineNumber: line - 1,
+      columnNumber: line > 0 ? Math.max(column - 1, 0) : -1,
+    }));
   };
 }

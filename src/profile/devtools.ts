@@ -4,7 +4,7 @@
 // V8 has one heap sampler per isolate, ours, and v8-profiler-next reads it by stopping it. The engine makes this and
 // lends what it has of readers; serve/ reads. Heap snapshots need no engine and are in heap-snapshot.ts.
 import type { HeapSamples } from '../core/heap-samples.ts';
-import { type CpuProfile, fromInspector } from './cpuprofile.ts';
+import { type CpuProfile, fromInspector } from './recorded-cpu-profile.ts';
 import type { HeapSampler } from './heap-sampler.ts';
 import { profileCpu } from './inspector.ts';
 import { ProfileError } from './profile-error.ts';

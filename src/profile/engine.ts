@@ -273,7 +273,7 @@ export class ProfileEngine {
       const before = await take(sampler);
       await this.#reads.wait(seconds, read.signal);
       if (read.gc === true) await sampler.collectGarbage();
-      return subtract(await take(sampler), before);
+      return await subtract(await take(sampler), before);
     });
   }
 

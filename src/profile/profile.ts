@@ -1,9 +1,9 @@
 // A profile in memory: a call tree in flat arrays with one row of values per sampled node. It is what the ring
 // keeps (a node costs 8 bytes, a row 32), what merge and subtract work on, and what pprof.ts writes. The
 // vocabulary is profile.proto's.
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Frame, frameOf } from './frame.ts';
 import { doubled, StackTable } from './stack-table.ts';
+import { inTurns } from './turns.ts';
 
 /** What a column of values counts and in which unit, as `cpu` in `nanoseconds`. */
 export interface ValueType {
@@ -223,8 +223,8 @@ function withRows(profile: Profile, keeps: (row: number) => boolean, columns: re
 }
 
 /**
- * The sum of profiles of the same sample types, from the oldest to the newest; needs at least one. Takes one after the other
- * and yields the event loop between them, because a window of 1,000 nodes costs half a millisecond and the ring holds ninety.
+ * The sum of profiles of the same sample types, from the oldest to the newest; needs at least one. In turns of the event
+ * loop: a window of a thousand samples costs some 2 ms, and the ring holds ninety.
  */
 export async function merge(profiles: Iterable<Profile>): Promise<Profile> {
   let builder: ProfileBuilder | undefined;
@@ -234,18 +234,20 @@ export async function merge(profiles: Iterable<Profile>): Promise<Profile> {
   for (const profile of profiles) {
     first ??= profile;
     builder ??= new ProfileBuilder(first.sampleTypes.length);
-    addAll(builder, profile, { known });
+    await inTurns(adding(builder, profile, { known }));
     durationMillis += profile.durationMillis;
-    await nextTurn();
   }
   return (builder as ProfileBuilder).build({ ...(first as Profile), durationMillis });
 }
 
-/** What `later` has more than `earlier`, per stack and label set; less is negative, equal is left out. Its duration is the time between. */
-export function subtract(later: Profile, earlier: Profile): Profile {
+/**
+ * What `later` has more than `earlier`, per stack and label set; less is negative, equal is left out. Its duration is the
+ * time between. In turns of the event loop.
+ */
+export async function subtract(later: Profile, earlier: Profile): Promise<Profile> {
   const builder = new ProfileBuilder(later.sampleTypes.length);
-  addAll(builder, later);
-  addAll(builder, earlier, { factor: -1 });
+  await inTurns(adding(builder, later));
+  await inTurns(adding(builder, earlier, { factor: -1 }));
   const difference = builder.build({
     ...later,
     startEpochMillis: earlier.startEpochMillis,
@@ -260,12 +262,31 @@ export function subtract(later: Profile, earlier: Profile): Profile {
 /** By tree, known by its frames: the builder's node for each of its nodes, plus one, 0 for one that was not needed yet. */
 type KnownNodes = Map<readonly Frame[], Int32Array>;
 
-/** Adds all of a profile, times `factor`; its first column becomes the builder's column `shift`, and so on. Only stacks that have samples come over. */
-export function addAll(
+/** How a profile is added to a builder. */
+interface Adding {
+  /** Times this; 1. */
+  readonly factor?: number;
+  /** Its first column becomes this column of the builder, and so on; 0. */
+  readonly shift?: number;
+  /** Kept between profiles that share trees. */
+  readonly known?: KnownNodes;
+}
+
+/** Work of a row in the unit of turns.ts, besides that of its columns: some microseconds, as node and labels are looked up in maps. */
+const UNITS_PER_ROW = 20;
+
+/** Adds all of a profile to a builder. Only stacks that have samples come over. */
+export function addAll(builder: ProfileBuilder, profile: Profile, how: Adding = {}): void {
+  const steps = adding(builder, profile, how);
+  while (steps.next().done !== true);
+}
+
+/** The same; yields the work of each step. */
+function* adding(
   builder: ProfileBuilder,
   profile: Profile,
-  { factor = 1, shift = 0, known = new Map() }: { factor?: number; shift?: number; known?: KnownNodes } = {},
-): void {
+  { factor = 1, shift = 0, known = new Map() }: Adding = {},
+): Generator<number, void> {
   const { frames, sampleNodes, sampleLabels, labelSets, values } = profile;
   const nodes = roomFor(known, profile);
   const width = profile.sampleTypes.length;
@@ -273,8 +294,10 @@ export function addAll(
   for (let row = 0; row < sampleNodes.length; row++) {
     const set = sampleLabels[row] as number;
     if (labelIds[set] === -1) labelIds[set] = builder.labels(labelSets[set] as LabelSet);
+    const before = builder.nodeCount;
     const node = nodeIn(builder, profile, { nodes, frames, node: sampleNodes[row] as number });
     builder.addRow(node, labelIds[set] as number, { values: values.subarray(row * width, (row + 1) * width), factor, shift });
+    yield UNITS_PER_ROW + 6 * (builder.nodeCount - before);
   }
 }
 

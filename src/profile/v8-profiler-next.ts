@@ -7,7 +7,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { Diag } from '../core/diag.ts';
-import { type CpuProfile, fromCallTree, type CallTree } from './cpuprofile.ts';
+import { type CpuProfile, fromCallTree, type CallTree } from './recorded-cpu-profile.ts';
 
 const NAME = 'v8-profiler-next';
 

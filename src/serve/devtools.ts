@@ -10,7 +10,7 @@
 // before it is taken. HEAD checks everything and takes nothing. What cannot be served is text: 400 with what would be
 // accepted, 404 with the switch, 503 with the reason.
 import type { HeapSamples } from '../core/heap-samples.ts';
-import { cpuProfileJson } from '../profile/cpuprofile.ts';
+import { cpuProfileJson } from '../profile/recorded-cpu-profile.ts';
 import type { CpuProfileRead, RecordedCpuProfile } from '../profile/devtools.ts';
 import type { SnapshotEstimate } from '../profile/heap-snapshot.ts';
 import { ProfileError } from '../profile/profile-error.ts';

@@ -2,6 +2,7 @@
 // `handle` serve the admin server (admin.ts) and the middlewares (../express.ts, ../fastify.ts). What is switched off
 // answers 404 and names the switch; what fails answers 500 and nothing else of the process notices.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Clock } from '../core/clock.ts';
 import type { Guard } from '../core/guard.ts';
 import { contentType, negotiate, write } from '../export/prometheus.ts';
 import type { Family, Labels } from '../metrics/family.ts';
@@ -10,8 +11,10 @@ import type { Access } from './access.ts';
 import { devtoolsEndpoints, type DevtoolsReads, type HeapSnapshotReads } from './devtools.ts';
 import { html, json, redirect, send, text, type Answer } from './answer.ts';
 import { linksPage } from './page.ts';
-import { pprofError, pprofProfiles, type PprofRequest, type ProfileReads } from './pprof.ts';
+import { ABSENT_PROFILES, pprofError, pprofProfiles, type PprofRequest, type ProfileReads } from './pprof.ts';
+import { pprofIndex } from './pprof-index.ts';
 import { redact } from './redact.ts';
+import { withProfiles, type ProfileHistory } from './trace-profiles.ts';
 import { parseTarget, positiveInteger, relativeReference, type Target } from './target.ts';
 
 /** Longest profile on request, in seconds. */
@@ -26,8 +29,9 @@ const TRACES_DEFAULT = 50;
 /** What the endpoints read. A part that is undefined is switched off. */
 export interface EndpointDeps {
   readonly guard: Guard;
+  readonly clock: Clock;
   readonly access: Access;
-  /** For the title of the index page, as in the start line. */
+  /** For the titles of the index page and of flame graphs, as in the start line. */
   readonly title: string;
   readonly metrics:
     | {
@@ -170,7 +174,7 @@ function indexEndpoint(title: string, endpoints: readonly Endpoint[]): Endpoint 
   return { path: '/', description: 'This page.', answer: () => html(page) };
 }
 
-function signalEndpoints({ metrics, traces, leaks }: EndpointDeps): Endpoint[] {
+function signalEndpoints({ metrics, traces, leaks, profiles, clock }: EndpointDeps): Endpoint[] {
   return [
     {
       path: '/metrics',
@@ -181,7 +185,10 @@ function signalEndpoints({ metrics, traces, leaks }: EndpointDeps): Endpoint[] {
     {
       path: '/debug/traces',
       description: `The last traces, newest first: some of the ordinary, the failed and the slow. limit=${TRACES_DEFAULT}, trace_id=.`,
-      answer: traces === undefined ? switchedOff('SONDE_TRACES') : ({ query }) => lastTraces(traces.list(), query),
+      answer:
+        traces === undefined
+          ? switchedOff('SONDE_TRACES')
+          : ({ query }) => lastTraces(traces.list(), query, profileHistory({ profiles, clock })),
     },
     {
       path: '/debug/leaks',
@@ -191,18 +198,19 @@ function signalEndpoints({ metrics, traces, leaks }: EndpointDeps): Endpoint[] {
   ];
 }
 
-function profileEndpoints({ profiles }: EndpointDeps): Endpoint[] {
-  const description = 'Profiles for go tool pprof: CPU, wall clock, heap.';
+function profileEndpoints({ profiles, clock, title }: EndpointDeps): Endpoint[] {
+  const description = 'Profiles for go tool pprof, speedscope, DevTools, and as flame graphs: CPU, wall clock, heap.';
   if (profiles === undefined) return [{ path: PPROF, description, answer: switchedOff('SONDE_PROFILING') }];
-  const named = pprofProfiles(profiles);
-  const page = linksPage(
-    PPROF,
-    'Types of profiles available. Read one with: go tool pprof <address of the link>',
-    named.map(({ name, description: text }) => ({ href: name, description: text })),
-  );
+  const named = pprofProfiles({ reads: profiles, clock, title });
+  const absent = Object.entries(ABSENT_PROFILES).map(([name, instead]) => ({
+    path: `${PPROF}${name}`,
+    description: '',
+    answer: () => pprofError(404, `Unknown profile: ${instead}`),
+  }));
   return [
-    { path: PPROF, description, answer: () => html(page) },
+    { path: PPROF, description, answer: ({ query }) => pprofIndex(PPROF, named, query) },
     ...named.map(({ name, description: text, answer }) => ({ path: `${PPROF}${name}`, description: text, answer })),
+    ...absent,
   ];
 }
 
@@ -229,12 +237,17 @@ async function metricsPage(metrics: NonNullable<EndpointDeps['metrics']>, accept
   return { status: 200, headers: { 'content-type': contentType(format) }, body };
 }
 
-function lastTraces(traces: readonly TraceEntry[], query: URLSearchParams): Answer {
+/** Nothing where nothing is profiled. */
+function profileHistory({ profiles, clock }: Pick<EndpointDeps, 'profiles' | 'clock'>): ProfileHistory {
+  return { nowEpochMillis: clock.epochMillis(clock.monotonicMillis()), seconds: profiles?.stats().historySeconds ?? 0 };
+}
+
+function lastTraces(traces: readonly TraceEntry[], query: URLSearchParams, history: ProfileHistory): Answer {
   const traceId = query.get('trace_id');
   const limit = positiveInteger(query.get('limit') ?? String(TRACES_DEFAULT));
   if (limit === undefined) return text(400, 'invalid value for "limit" - must be a positive integer');
   if (traceId !== null && !/^[0-9a-f]{32}$/.test(traceId))
     return text(400, 'invalid value for "trace_id" - must be 32 lower-case hex digits');
   const asked = traceId === null ? traces : traces.filter((trace) => trace.traceId === traceId);
-  return json({ traces: asked.slice(0, limit) });
+  return json({ traces: asked.slice(0, limit).map((trace) => withProfiles(trace, history)) });
 }
