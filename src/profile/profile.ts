@@ -2,7 +2,8 @@
 // keeps (a node costs 8 bytes, a row 32), what merge and subtract work on, and what pprof.ts writes. The
 // vocabulary is profile.proto's.
 import { type Frame, frameOf } from './frame.ts';
-import { doubled, StackTable } from './stack-table.ts';
+import { PairTable } from './pair-table.ts';
+import { StackTable } from './stack-table.ts';
 import { inTurns } from './turns.ts';
 
 /** What a column of values counts and in which unit, as `cpu` in `nanoseconds`. */
@@ -47,7 +48,12 @@ export interface Profile extends ProfileHead {
   readonly newNodes?: number | undefined;
 }
 
-const NODES_MAX = 2 ** 26;
+/** How much a builder is going to hold at the most, as far as that is known: then it never stops to grow. */
+interface ExpectedSize {
+  readonly nodes: number;
+  readonly rows: number;
+}
+
 const ROWS_AT_FIRST = 64;
 
 /** Collects stacks and values; equal frames, nodes and samples become one. */
@@ -57,18 +63,17 @@ export class ProfileBuilder {
   readonly #sharedNodes: number | undefined;
   readonly #labelSets: LabelSet[] = [];
   readonly #labelIds = new Map<string, number>();
-  readonly #rows = new Map<number, number>();
-  #sampleNodes = new Int32Array(ROWS_AT_FIRST);
-  #sampleLabels = new Int32Array(ROWS_AT_FIRST);
+  /** Of node and label set. */
+  readonly #rows: PairTable;
   #values: Float64Array;
-  #rowCount = 0;
 
-  /** `shared` is a tree that other profiles have too. */
-  constructor(columns: number, shared?: StackTable) {
+  /** `stacks` is a tree that other profiles have too. */
+  constructor(columns: number, { stacks, expected }: { stacks?: StackTable | undefined; expected?: ExpectedSize | undefined } = {}) {
     this.#columns = columns;
-    this.#stacks = shared ?? new StackTable();
-    this.#sharedNodes = shared?.count;
-    this.#values = new Float64Array(ROWS_AT_FIRST * columns);
+    this.#stacks = stacks ?? new StackTable(expected?.nodes);
+    this.#sharedNodes = stacks?.count;
+    this.#rows = new PairTable(expected?.rows);
+    this.#values = new Float64Array((expected?.rows ?? ROWS_AT_FIRST) * columns);
     this.labels(NO_LABELS);
   }
 
@@ -114,38 +119,30 @@ export class ProfileBuilder {
   }
 
   build(head: ProfileHead): Profile {
-    const rows = this.#rowCount;
     return {
       ...head,
       frames: this.#stacks.frames,
       parents: this.#stacks.parents,
       nodeFrames: this.#stacks.nodeFrames,
-      sampleNodes: this.#sampleNodes.slice(0, rows),
-      sampleLabels: this.#sampleLabels.slice(0, rows),
+      sampleNodes: this.#rows.firsts().slice(),
+      sampleLabels: this.#rows.seconds().slice(),
       labelSets: this.#labelSets,
-      values: this.#values.slice(0, rows * this.#columns),
+      values: this.#values.slice(0, this.#rows.size * this.#columns),
       newNodes: this.#sharedNodes === undefined ? undefined : this.#stacks.count - this.#sharedNodes,
     };
   }
 
   /** The row of the node's sample with a label set, made when new. */
   #row(node: number, labels: number): number {
-    const key = labels * NODES_MAX + node;
-    let row = this.#rows.get(key);
-    if (row === undefined) {
-      row = this.#rowCount++;
-      if (row === this.#sampleNodes.length) this.#grow();
-      this.#sampleNodes[row] = node;
-      this.#sampleLabels[row] = labels;
-      this.#rows.set(key, row);
-    }
+    const row = this.#rows.id(node, labels);
+    if ((row + 1) * this.#columns > this.#values.length) this.#growValues();
     return row;
   }
 
-  #grow(): void {
-    this.#sampleNodes = doubled(this.#sampleNodes, Int32Array);
-    this.#sampleLabels = doubled(this.#sampleLabels, Int32Array);
-    this.#values = doubled(this.#values, Float64Array);
+  #growValues(): void {
+    const larger = new Float64Array(Math.max(this.#values.length, this.#columns) * 2);
+    larger.set(this.#values);
+    this.#values = larger;
   }
 }
 
@@ -233,7 +230,7 @@ export async function merge(profiles: Iterable<Profile>): Promise<Profile> {
   const known: KnownNodes = new Map();
   for (const profile of profiles) {
     first ??= profile;
-    builder ??= new ProfileBuilder(first.sampleTypes.length);
+    builder ??= new ProfileBuilder(first.sampleTypes.length, { expected: sizeOf(Array.isArray(profiles) ? profiles : [first]) });
     await inTurns(adding(builder, profile, { known }));
     durationMillis += profile.durationMillis;
   }
@@ -245,7 +242,7 @@ export async function merge(profiles: Iterable<Profile>): Promise<Profile> {
  * time between. In turns of the event loop.
  */
 export async function subtract(later: Profile, earlier: Profile): Promise<Profile> {
-  const builder = new ProfileBuilder(later.sampleTypes.length);
+  const builder = new ProfileBuilder(later.sampleTypes.length, { expected: sizeOf([later, earlier]) });
   await inTurns(adding(builder, later));
   await inTurns(adding(builder, earlier, { factor: -1 }));
   const difference = builder.build({
@@ -257,6 +254,13 @@ export async function subtract(later: Profile, earlier: Profile): Promise<Profil
     difference,
     later.sampleTypes.map(({ type }) => type),
   );
+}
+
+function sizeOf(profiles: readonly Profile[]): ExpectedSize {
+  const trees = new Map<readonly Frame[], number>();
+  for (const { frames, parents } of profiles) trees.set(frames, Math.max(parents.length, trees.get(frames) ?? 0));
+  const nodes = [...trees.values()].reduce((sum, count) => sum + count, 0);
+  return { nodes, rows: profiles.reduce((sum, { sampleNodes }) => sum + sampleNodes.length, 0) };
 }
 
 /** By tree, known by its frames: the builder's node for each of its nodes, plus one, 0 for one that was not needed yet. */
@@ -272,8 +276,8 @@ interface Adding {
   readonly known?: KnownNodes;
 }
 
-/** Work of a row in the unit of turns.ts, besides that of its columns: some microseconds, as node and labels are looked up in maps. */
-const UNITS_PER_ROW = 20;
+/** Work in the unit of turns.ts: a row and its values, a label set by its JSON, a node of its stack. */
+const UNITS = { row: 4, labels: 20, node: 2 } as const;
 
 /** Adds all of a profile to a builder. Only stacks that have samples come over. */
 export function addAll(builder: ProfileBuilder, profile: Profile, how: Adding = {}): void {
@@ -293,11 +297,12 @@ function* adding(
   const labelIds = new Int32Array(labelSets.length).fill(-1);
   for (let row = 0; row < sampleNodes.length; row++) {
     const set = sampleLabels[row] as number;
-    if (labelIds[set] === -1) labelIds[set] = builder.labels(labelSets[set] as LabelSet);
+    const isNew = labelIds[set] === -1;
+    if (isNew) labelIds[set] = builder.labels(labelSets[set] as LabelSet);
     const before = builder.nodeCount;
     const node = nodeIn(builder, profile, { nodes, frames, node: sampleNodes[row] as number });
     builder.addRow(node, labelIds[set] as number, { values: values.subarray(row * width, (row + 1) * width), factor, shift });
-    yield UNITS_PER_ROW + 6 * (builder.nodeCount - before);
+    yield UNITS.row + (isNew ? UNITS.labels : 0) + UNITS.node * (builder.nodeCount - before);
   }
 }
 

@@ -1,29 +1,22 @@
 // Call stacks as a tree in flat arrays: a node is a function called from a parent node. A ProfileBuilder fills one of its
 // own; the windows of continuous profiling share one, because a service comes by the same stacks every ten seconds.
 import type { Frame } from './frame.ts';
-
-/** Frames come from code, so 2^21 of them are out of reach; the key of a node stays exact below 2^53. */
-const FRAMES_MAX = 2 ** 21;
-
-const NODES_AT_FIRST = 256;
+import { PairTable } from './pair-table.ts';
 
 export class StackTable {
   readonly #frames: Frame[] = [];
   readonly #frameIds = new Map<Frame, number>();
-  readonly #nodeIds = new Map<number, number>();
-  #parents: Int32Array;
-  #nodeFrames: Int32Array;
-  #count = 0;
+  /** Of parent and frame. */
+  readonly #nodes: PairTable;
 
-  /** With room for that many nodes at first; views of a table that never grows are never copied. */
-  constructor(nodes: number = NODES_AT_FIRST) {
-    this.#parents = new Int32Array(nodes);
-    this.#nodeFrames = new Int32Array(nodes);
+  /** Grows beyond `nodes` when it must. */
+  constructor(nodes?: number) {
+    this.#nodes = new PairTable(nodes);
   }
 
   /** Nodes so far. */
   get count(): number {
-    return this.#count;
+    return this.#nodes.size;
   }
 
   /** The table's own list: there are more as it fills, none ever changes. */
@@ -33,11 +26,11 @@ export class StackTable {
 
   /** Of the nodes so far; parents come before their children. */
   get parents(): Int32Array {
-    return this.#parents.subarray(0, this.#count);
+    return this.#nodes.firsts();
   }
 
   get nodeFrames(): Int32Array {
-    return this.#nodeFrames.subarray(0, this.#count);
+    return this.#nodes.seconds();
   }
 
   frame(frame: Frame): number {
@@ -48,28 +41,6 @@ export class StackTable {
 
   /** The node for `frame` called from the node `parent`, -1 for an outermost frame. */
   node(parent: number, frame: number): number {
-    const key = (parent + 1) * FRAMES_MAX + frame;
-    let id = this.#nodeIds.get(key);
-    if (id === undefined) {
-      id = this.#count;
-      if (id === this.#parents.length) this.#grow();
-      this.#parents[id] = parent;
-      this.#nodeFrames[id] = frame;
-      this.#nodeIds.set(key, id);
-      this.#count += 1;
-    }
-    return id;
+    return this.#nodes.id(parent, frame);
   }
-
-  #grow(): void {
-    this.#parents = doubled(this.#parents, Int32Array);
-    this.#nodeFrames = doubled(this.#nodeFrames, Int32Array);
-  }
-}
-
-/** A copy with twice the room. */
-export function doubled<T extends Int32Array | Float64Array>(array: T, type: new (length: number) => T): T {
-  const grown = new type(array.length * 2);
-  grown.set(array);
-  return grown;
 }

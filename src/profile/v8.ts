@@ -96,7 +96,7 @@ export function fromTimeTree(tree: TimeTree, options: TimeTreeOptions): Profile 
   const meanMicros = hits > 0 ? durationMicros / hits : 0;
   const intervalNanos = Math.round(1000 * Math.min(Math.max(meanMicros, intervalMicros), 2 * intervalMicros));
 
-  const builder = new ProfileBuilder(3, options.stacks);
+  const builder = new ProfileBuilder(3, { stacks: options.stacks });
   const add = (node: number, hits: number, cpuNanos: number, labels: number): void => {
     if (hits === 0 && cpuNanos === 0) return;
     builder.add(node, 0, hits, labels);
