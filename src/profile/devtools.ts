@@ -6,7 +6,7 @@
 import type { HeapSamples } from '../core/heap-samples.ts';
 import { type CpuProfile, fromInspector } from './recorded-cpu-profile.ts';
 import type { HeapSampler } from './heap-sampler.ts';
-import { profileCpu } from './inspector.ts';
+import { deoptimize, profileCpu } from './inspector.ts';
 import { ProfileError } from './profile-error.ts';
 import type { TimedReads } from './timed-reads.ts';
 import type { CpuRecording, V8ProfilerNext } from './v8-profiler-next.ts';
@@ -19,6 +19,12 @@ export interface CpuProfileRead {
   readonly seconds: number;
   /** Time between two samples. */
   readonly intervalMicros: number;
+  /**
+   * Have V8 compile anew what it has optimised. From V8 12 on (Node 22) a profiler that begins late does not know code that
+   * replaced a function's in the middle of a loop (on-stack replacement): its time goes to the caller. The continuous
+   * profiler was there before.
+   */
+  readonly deoptimize?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -51,10 +57,13 @@ export class DevtoolsProfiles {
    * Records a CPU profile. Beginning blocks for 10 to 140 ms, because V8 goes through all compiled code. Rejects with the
    * reason of `signal`, or with ProfileError.
    */
-  async cpuProfile({ seconds, intervalMicros, signal }: CpuProfileRead): Promise<RecordedCpuProfile> {
+  async cpuProfile({ seconds, intervalMicros, deoptimize: anew, signal }: CpuProfileRead): Promise<RecordedCpuProfile> {
     this.#engine.checkCpu();
     return await this.#engine.reads.run(async () => {
-      const until = (): Promise<void> => this.#engine.reads.wait(seconds, signal);
+      const until = async (): Promise<void> => {
+        if (anew === true) await deoptimize();
+        await this.#engine.reads.wait(seconds, signal);
+      };
       const recording = this.#addon?.startCpu(intervalMicros);
       if (recording !== undefined) return { profiler: 'v8-profiler-next', profile: await this.#record(recording, until) };
       return { profiler: 'inspector', profile: fromInspector(await profileCpu(until, intervalMicros)) };

@@ -1,6 +1,8 @@
 // Chrome's .cpuprofile, the format of DevTools and of `node --cpu-prof`: what devtools.ts answers, made from the
 // inspector's profile or from the call tree of v8-profiler-next. Pure.
 import type { Profiler } from 'node:inspector';
+import { isAbsolute } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 /** What V8's inspector answers, with samples; times in microseconds. */
 export interface CpuProfile {
@@ -70,12 +72,17 @@ function toProfileNode(node: CallTree): Profiler.ProfileNode {
   const { id, functionName, scriptId, url, lineNumber, columnNumber, hitCount, bailoutReason, lineTicks = [], children } = node;
   return {
     id,
-    callFrame: { functionName, scriptId: String(scriptId), url, lineNumber: lineNumber - 1, columnNumber: columnNumber - 1 },
+    callFrame: { functionName, scriptId: String(scriptId), url: urlOf(url), lineNumber: lineNumber - 1, columnNumber: columnNumber - 1 },
     hitCount,
     ...(children.length > 0 ? { children: children.map((child) => child.id) } : {}),
     ...(bailoutReason === '' ? {} : { deoptReason: bailoutReason }),
     ...(lineTicks.length > 0 ? { positionTicks: lineTicks.map(({ line, hitCount: ticks }) => ({ line, ticks })) } : {}),
   };
+}
+
+/** As the inspector has it, and DevTools finds its source by: CommonJS modules are known to V8 by their paths. */
+function urlOf(scriptName: string): string {
+  return isAbsolute(scriptName) ? pathToFileURL(scriptName).href : scriptName;
 }
 
 interface Timed extends Omit<CpuProfile, 'timeDeltas'> {

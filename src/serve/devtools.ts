@@ -1,6 +1,7 @@
 // The files that Chrome's DevTools open:
 //
 //   /debug/cpuprofile?seconds=30&interval=1000   CPU profile of the next seconds with a sample every so many microseconds
+//                                                &deoptimize=1 names functions in long loops, on Node 22 and later
 //   /debug/heapprofile?gc=1                      live memory by the place that allocated it; gc=1 collects garbage first
 //   /debug/heapsnapshot                          every object and what holds it; only with SONDE_HEAP_SNAPSHOT=true
 //
@@ -15,7 +16,7 @@ import type { CpuProfileRead, RecordedCpuProfile } from '../profile/devtools.ts'
 import type { SnapshotEstimate } from '../profile/heap-snapshot.ts';
 import { ProfileError } from '../profile/profile-error.ts';
 import { text, type Answer, type Body } from './answer.ts';
-import { readParameters } from './parameters.ts';
+import { readParameters, type Parameter } from './parameters.ts';
 
 /** The engine's side of DevTools. A read that cannot be served throws a ProfileError. */
 export interface DevtoolsReads {
@@ -47,6 +48,8 @@ export interface DevtoolsEndpoint {
 
 const SECONDS_DEFAULT = 30;
 
+const SWITCH: Parameter = { min: 0, max: 1, byDefault: 0, unit: '' };
+
 /** DevTools' own. */
 const INTERVAL_MICROS_DEFAULT = 1000;
 
@@ -66,7 +69,7 @@ export function devtoolsEndpoints(
   return [
     {
       path: '/debug/cpuprofile',
-      description: `CPU profile for Chrome DevTools. seconds=${SECONDS_DEFAULT}, interval=${INTERVAL_MICROS_DEFAULT} microseconds.`,
+      description: `CPU profile for Chrome DevTools. seconds=${SECONDS_DEFAULT}, interval=${INTERVAL_MICROS_DEFAULT} microseconds, deoptimize=1.`,
       answer: devtools === undefined ? off : (request) => cpuProfile(devtools, request),
     },
     {
@@ -93,7 +96,7 @@ async function cpuProfile(devtools: DevtoolsReads, { query, headersOnly, signal,
   const [min, max] = INTERVAL_MICROS_RANGE;
   const interval = { min, max, byDefault: INTERVAL_MICROS_DEFAULT, unit: 'microseconds' };
   const seconds = { min: 1, max: secondsMax, byDefault: Math.min(SECONDS_DEFAULT, secondsMax), unit: 'seconds' };
-  const asked = readParameters(query, { seconds, interval });
+  const asked = readParameters(query, { seconds, interval, deoptimize: SWITCH });
   if (typeof asked === 'string') return text(400, asked);
   const intervalMin = Math.ceil((asked.seconds * 1e6) / SAMPLES_MAX);
   if (asked.interval < intervalMin) {
@@ -103,13 +106,15 @@ async function cpuProfile(devtools: DevtoolsReads, { query, headersOnly, signal,
     );
   }
   return checked({ headersOnly, signal }, 'profile.cpuprofile', async () => {
-    const { profiler, profile } = await devtools.cpuProfile({ seconds: asked.seconds, intervalMicros: asked.interval, signal });
+    const anew = asked.deoptimize === 1;
+    const read = { seconds: asked.seconds, intervalMicros: asked.interval, deoptimize: anew, signal };
+    const { profiler, profile } = await devtools.cpuProfile(read);
     return { headers: { 'x-sonde-profiler': profiler }, body: cpuProfileJson(profile) };
   });
 }
 
 async function heapProfile(devtools: DevtoolsReads, { query, headersOnly, signal }: DevtoolsRequest): Promise<Answer> {
-  const asked = readParameters(query, { gc: { min: 0, max: 1, byDefault: 0, unit: '' } });
+  const asked = readParameters(query, { gc: SWITCH });
   if (typeof asked === 'string') return text(400, asked);
   return checked({ headersOnly, signal }, 'heap.heapprofile', async () => {
     const body = JSON.stringify(await devtools.heapProfile({ gc: asked.gc === 1 }));
