@@ -17,6 +17,7 @@ import type { SnapshotEstimate } from '../profile/heap-snapshot.ts';
 import { ProfileError } from '../profile/profile-error.ts';
 import { text, type Answer, type Body } from './answer.ts';
 import { readParameters, type Parameter } from './parameters.ts';
+import type { Pieces } from './pieces.ts';
 
 /** The engine's side of DevTools. A read that cannot be served throws a ProfileError. */
 export interface DevtoolsReads {
@@ -27,7 +28,7 @@ export interface DevtoolsReads {
 /** Heap snapshots. Both throw a ProfileError when there is no room for one or one is being taken. */
 export interface HeapSnapshotReads {
   estimate(): Promise<SnapshotEstimate>;
-  take(estimate: SnapshotEstimate, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+  take(estimate: SnapshotEstimate, signal: AbortSignal): Promise<Pieces>;
 }
 
 /** One request. */

@@ -12,6 +12,8 @@ export interface PiecesOptions {
   /** To compress with; not compressed when undefined. */
   readonly gzipLevel: number | undefined;
   readonly guard: Guard;
+  /** How long the client may take nothing; ten seconds. */
+  readonly stalledMillis?: number;
 }
 
 /** A pending write keeps the event loop, and so the process, alive. */
@@ -21,7 +23,8 @@ const STALLED_MILLIS = 10_000;
  * Sends the headers, then the pieces; rejects with what they reject with, after the connection has been cut. A client
  * that leaves, or takes nothing for ten seconds, ends the pieces and is no failure.
  */
-export async function sendPieces(req: IncomingMessage, res: ServerResponse, { pieces, gzipLevel, guard }: PiecesOptions): Promise<void> {
+export async function sendPieces(req: IncomingMessage, res: ServerResponse, options: PiecesOptions): Promise<void> {
+  const { pieces, gzipLevel } = options;
   // The server's own limit counts from the last byte, and the first piece may stop the process for longer.
   res.setTimeout(0);
   // On the wire before the first piece is asked for: they may say what it costs.
@@ -30,7 +33,7 @@ export async function sendPieces(req: IncomingMessage, res: ServerResponse, { pi
   try {
     for await (const piece of gzipLevel === undefined ? pieces : await compress(pieces, gzipLevel)) {
       if (res.destroyed) return;
-      if (!res.write(piece)) await taken(res, guard);
+      if (!res.write(piece)) await taken(res, options);
     }
     isWhole = true;
   } finally {
@@ -48,9 +51,9 @@ async function compress(pieces: Pieces, level: number): Promise<Pieces> {
 }
 
 /** Resolves when the client has taken what was written, or has gone. */
-async function taken(res: ServerResponse, guard: Guard): Promise<void> {
+async function taken(res: ServerResponse, { guard, stalledMillis = STALLED_MILLIS }: PiecesOptions): Promise<void> {
   await new Promise<void>((resolve) => {
-    const timer = guard.after('serve:stalled', STALLED_MILLIS, () => res.destroy());
+    const timer = guard.after('serve:stalled', stalledMillis, () => res.destroy());
     const settle = (): void => {
       timer.stop();
       res.off('drain', settle).off('close', settle);

@@ -106,7 +106,7 @@ describe.each([
     expect(median(profile.timeDeltas)).toBeLessThan(1000);
     const { callFrame } = profile.nodes.find((node) => node.callFrame.functionName === 'burnTwoParts')!;
     // From 0, and where the parameters begin.
-    expect(callFrame).toMatchObject({ url: pathToFileURL(SOURCE).href, lineNumber: 13, columnNumber: 'function burnTwoParts'.length });
+    expect(callFrame).toMatchObject({ url: pathToFileURL(SOURCE).href, lineNumber: 15, columnNumber: 'function burnTwoParts'.length });
 
     const published = new CPUProfileDataModel(parse(file));
     expect(published.samples).toHaveLength(opened.samples);
@@ -183,7 +183,9 @@ describe.each([
     expect(opened.counts['Book']).toBe(4321);
     expect(opened.totalBytes).toBeGreaterThan(3e6);
     expect(readdirSync(temporary())).toEqual([]);
-    expect(service.running.stderr).toMatch(/^sonde: the process stands still for about \d+ s while a snapshot of its heap of \d+ MB is taken/m);
+    expect(service.running.stderr).toMatch(
+      /^sonde: the process stands still for about \d+ s while a snapshot of its heap of \d+ MB is taken/m,
+    );
     expect((await fetch(`${base}/cpuprofile?seconds=1`)).status).toBe(200);
   });
 
