@@ -1,6 +1,8 @@
 // Every setting of Sonde: options, then SONDE_*, then OTEL_*, then defaults. The only reader of the environment.
 // All problems are found in one pass; `start()` throws them as one ConfigError, the preload says them and goes on
 // with the defaults. An empty variable counts as unset, and only `true` is true (OpenTelemetry specification).
+import { readPyroscope, type PyroscopeConfig } from './config-pyroscope.ts';
+import { parseList, parsePairs, parseUrl, Reader, type Environment } from './config-reader.ts';
 import type { DiagLevel } from './core/diag.ts';
 import { LEAK_SETTINGS, type LeakSettings } from './leak/detector.ts';
 import type { ConsoleMode } from './logs/console.ts';
@@ -23,6 +25,11 @@ export interface OtlpConfig {
   readonly certificate: string | undefined;
   readonly clientKey: string | undefined;
   readonly clientCertificate: string | undefined;
+}
+
+/** The push of profiles by OTLP, which is experimental. */
+interface OtlpProfilesConfig extends OtlpConfig {
+  readonly intervalMillis: number;
 }
 
 /** What Sonde runs with. */
@@ -59,6 +66,8 @@ export interface Config {
   readonly otlpMetrics: OtlpConfig | undefined;
   readonly batch: BatchConfig;
   readonly metricExportIntervalMillis: number;
+  readonly otlpProfiles: OtlpProfilesConfig | undefined;
+  readonly pyroscope: PyroscopeConfig | undefined;
 }
 
 /** The batching of spans for the push (`OTEL_BSP_*`). */
@@ -68,95 +77,9 @@ interface BatchConfig {
   readonly maxExportBatchSize: number;
 }
 
-export type Environment = Readonly<Record<string, string | undefined>>;
-
 /** The environment of this process. */
 export function processEnvironment(): Environment {
   return process.env;
-}
-
-const BOOLEAN = 'true or false';
-
-/** Reads settings by name and collects what is wrong with them. */
-class Reader {
-  readonly problems: ConfigProblem[] = [];
-  readonly #env: Environment;
-
-  constructor(env: Environment) {
-    this.#env = env;
-  }
-
-  /** The first of the variables that is set, with its name. */
-  #first(names: readonly string[]): { name: string; value: string } | undefined {
-    for (const name of names) {
-      const value = this.#env[name]?.trim();
-      if (value !== undefined && value !== '') return { name, value };
-    }
-    return undefined;
-  }
-
-  /**
-   * The option when it is given, else the first variable that is set, else the default; a value that `parse` answers
-   * with undefined is a problem and the default is used.
-   */
-  read<T>(
-    option: [name: string, value: T | undefined] | undefined,
-    names: readonly string[],
-    parse: (text: string) => T | undefined,
-    accepted: string,
-    fallback: T,
-  ): T {
-    const given = option?.[1];
-    const set = given === undefined ? this.#first(names) : { name: `options.${option![0]}`, value: String(given) };
-    if (set === undefined) return fallback;
-    const parsed = parse(set.value);
-    if (parsed !== undefined) return parsed;
-    this.problem(set.name, set.value, accepted);
-    return fallback;
-  }
-
-  problem(name: string, value: string, accepted: string): void {
-    // A variable for both signals is read for each of them.
-    if (!this.problems.some((known) => known.name === name)) this.problems.push({ name, value, accepted });
-  }
-
-  text(option: [string, string | undefined] | undefined, ...names: string[]): string | undefined {
-    return this.read<string | undefined>(option, names, (text) => text, 'text', undefined);
-  }
-
-  flag(option: [string, boolean | undefined] | undefined, names: readonly string[], fallback: boolean): boolean {
-    return this.read(option, names, parseBoolean, BOOLEAN, fallback);
-  }
-
-  integer(
-    option: [string, number | undefined] | undefined,
-    names: readonly string[],
-    [min, max]: readonly [number, number],
-    fallback: number,
-  ): number {
-    return this.read(option, names, (text) => parseInteger(text, min, max), `a whole number from ${min} to ${max}`, fallback);
-  }
-
-  oneOf<T extends string>(option: [string, T | undefined] | undefined, names: readonly string[], values: readonly T[], fallback: T): T {
-    return this.read(
-      option,
-      names,
-      (text) => values.find((value) => value === text.toLowerCase()),
-      `one of ${values.join(', ')}`,
-      fallback,
-    );
-  }
-}
-
-function parseBoolean(text: string): boolean | undefined {
-  const lower = text.toLowerCase();
-  return lower === 'true' ? true : lower === 'false' ? false : undefined;
-}
-
-function parseInteger(text: string, min: number, max: number): number | undefined {
-  if (!/^\d+$/.test(text)) return undefined;
-  const value = Number(text);
-  return value >= min && value <= max ? value : undefined;
 }
 
 /** Timers of Node overflow past this. */
@@ -226,6 +149,8 @@ export function readConfig(options: Options, env: Environment): { config: Config
       maxExportBatchSize: reader.integer(undefined, ['OTEL_BSP_MAX_EXPORT_BATCH_SIZE'], [1, 65_536], 512),
     },
     metricExportIntervalMillis: reader.integer(undefined, ['OTEL_METRIC_EXPORT_INTERVAL'], [1, MILLIS_MAX], 60_000),
+    otlpProfiles: readOtlpProfiles(reader, options),
+    pyroscope: readPyroscope(reader, options),
   };
   return { config, problems: reader.problems };
 }
@@ -300,11 +225,28 @@ function readResource(reader: Reader, options: Options): Readonly<Record<string,
   return { ...fromEnv, ...options.resourceAttributes };
 }
 
-function readOtlp(reader: Reader, options: Options, signal: 'TRACES' | 'METRICS'): OtlpConfig | undefined {
+/** As the path of each signal is called. */
+const OTLP_PATHS = { TRACES: 'v1/traces', METRICS: 'v1/metrics', PROFILES: 'v1development/profiles' } as const;
+
+/** Pushed when asked for, and to an endpoint that is given for profiles alone. */
+function readOtlpProfiles(reader: Reader, options: Options): OtlpProfilesConfig | undefined {
+  const own = reader.text(undefined, 'OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT') !== undefined;
+  const wanted = reader.flag(['otlp.profiles', options.otlp?.profiles], ['SONDE_OTLP_PROFILES'], own);
+  const seconds = reader.integer(undefined, ['SONDE_OTLP_PROFILES_INTERVAL_SECONDS'], [1, 900], 60);
+  const otlp = readOtlp(reader, options, 'PROFILES');
+  if (wanted && !own && otlp === undefined) {
+    reader.problem('SONDE_OTLP_PROFILES', 'true', 'usable without an endpoint, set OTEL_EXPORTER_OTLP_ENDPOINT');
+  }
+  return wanted && otlp !== undefined ? { ...otlp, intervalMillis: seconds * 1000 } : undefined;
+}
+
+function readOtlp(reader: Reader, options: Options, signal: keyof typeof OTLP_PATHS): OtlpConfig | undefined {
   const names = (suffix: string): string[] => [`OTEL_EXPORTER_OTLP_${signal}_${suffix}`, `OTEL_EXPORTER_OTLP_${suffix}`];
   // Prometheus is always served, so naming it asks for nothing more.
   const exporters = signal === 'METRICS' ? (['otlp', 'prometheus', 'none'] as const) : (['otlp', 'none'] as const);
-  const exporter = reader.oneOf<'otlp' | 'prometheus' | 'none'>(undefined, [`OTEL_${signal}_EXPORTER`], exporters, 'otlp');
+  // The specification has no such variable for profiles, which are asked for.
+  const exporterNames = signal === 'PROFILES' ? [] : [`OTEL_${signal}_EXPORTER`];
+  const exporter = reader.oneOf<'otlp' | 'prometheus' | 'none'>(undefined, exporterNames, exporters, 'otlp');
   const url = readOtlpUrl(reader, options, signal);
   const given = options.otlp;
   // Read even when nothing is pushed, so that a wrong value is said today and not on the day of the first push.
@@ -326,7 +268,7 @@ function readOtlp(reader: Reader, options: Options, signal: 'TRACES' | 'METRICS'
 }
 
 /** A signal's own endpoint is used as it is; the general one is a base to which the signal's path is added. */
-function readOtlpUrl(reader: Reader, options: Options, signal: 'TRACES' | 'METRICS'): string | undefined {
+function readOtlpUrl(reader: Reader, options: Options, signal: keyof typeof OTLP_PATHS): string | undefined {
   const accepted = 'an http:// or https:// URL';
   const own =
     options.otlp?.endpoint === undefined
@@ -340,32 +282,5 @@ function readOtlpUrl(reader: Reader, options: Options, signal: 'TRACES' | 'METRI
     accepted,
     undefined,
   );
-  return base === undefined ? undefined : `${base.replace(/\/+$/, '')}/v1/${signal.toLowerCase()}`;
-}
-
-function parseUrl(text: string): string | undefined {
-  if (!URL.canParse(text)) return undefined;
-  return /^https?:$/.test(new URL(text).protocol) ? text : undefined;
-}
-
-function parseList(text: string): string[] | undefined {
-  const items = text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
-  return items.length === 0 ? undefined : items;
-}
-
-function parsePairs(text: string): Record<string, string> | undefined {
-  const pairs: Record<string, string> = {};
-  for (const item of parseList(text) ?? []) {
-    const equals = item.indexOf('=');
-    if (equals <= 0) return undefined;
-    try {
-      pairs[decodeURIComponent(item.slice(0, equals).trim())] = decodeURIComponent(item.slice(equals + 1).trim());
-    } catch {
-      return undefined;
-    }
-  }
-  return pairs;
+  return base === undefined ? undefined : `${base.replace(/\/+$/, '')}/${OTLP_PATHS[signal]}`;
 }

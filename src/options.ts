@@ -44,6 +44,25 @@ export interface Options {
     readonly protocol?: 'http/protobuf' | 'http/json';
     readonly compression?: 'none' | 'gzip';
     readonly timeoutMillis?: number;
+    /** Push profiles too, to `/v1development/profiles`; experimental. */
+    readonly profiles?: boolean;
+  };
+  readonly pyroscope?: {
+    /** Base URL; `/ingest` is appended. */
+    readonly serverAddress?: string;
+    /** Letters, digits and `_-./`; the service's name by default. */
+    readonly applicationName?: string;
+    /** 1,000 to 900,000. */
+    readonly flushIntervalMillis?: number;
+    readonly authToken?: string;
+    readonly basicAuthUser?: string;
+    readonly basicAuthPassword?: string;
+    readonly tenantId?: string;
+    readonly headers?: Readonly<Record<string, string>>;
+    /** Of every profile. */
+    readonly labels?: Readonly<Record<string, string>>;
+    /** Whether samples carry `trace_id`; a Pyroscope before June 2026 makes a series of each. */
+    readonly traceIds?: boolean;
   };
 }
 

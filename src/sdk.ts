@@ -23,6 +23,7 @@ import { Guard } from './core/guard.ts';
 import { resource, type ProcessResource } from './core/resource.ts';
 import { VERSION } from './core/version.ts';
 import { OtlpMetricsExporter, OtlpTraceExporter } from './export/otlp.ts';
+import type { ProfileExporter } from './export/profile-exporter.ts';
 import { ExpressInstrumentation } from './instrument/express.ts';
 import { fastifyObserver, instrumentFastify } from './instrument/fastify.ts';
 import { instrumentHttpClient } from './instrument/http-client.ts';
@@ -52,6 +53,7 @@ import { SampleLabels } from './profile/labels.ts';
 import { averageObjectBytes } from './profile/snapshot-cost.ts';
 import { READ_SECONDS_MAX } from './profile/timed-reads.ts';
 import { V8ProfilerNext } from './profile/v8-profiler-next.ts';
+import { pushesProfiles, startProfilePush } from './profile-push.ts';
 import { ServerRequests } from './request.ts';
 import { Access } from './serve/access.ts';
 import type { AdminServer } from './serve/admin.ts';
@@ -139,6 +141,7 @@ export class SondeRuntime implements Sonde {
   readonly #stops: (() => void)[] = [];
   #traceExporter: OtlpTraceExporter | undefined;
   #metricsExporter: OtlpMetricsExporter | undefined;
+  #profileExporters: readonly ProfileExporter[] = [];
   #admin: AdminServer | undefined;
   #url: string | undefined;
   #serving = false;
@@ -231,7 +234,7 @@ export class SondeRuntime implements Sonde {
       this.#tracing.push = (span) => exporter.enqueue(span);
     }
     if (metrics && otlpMetrics !== undefined) this.#metricsExporter = this.#createMetricsExporter(otlpMetrics);
-    if (this.#traceExporter !== undefined || this.#metricsExporter !== undefined)
+    if (this.#traceExporter !== undefined || this.#metricsExporter !== undefined || pushesProfiles(this.#config))
       this.#stops.push(onExit((timeoutMillis) => this.flush(timeoutMillis), guard));
   }
 
@@ -275,7 +278,8 @@ export class SondeRuntime implements Sonde {
   }
 
   async flush(timeoutMillis = 5000): Promise<void> {
-    await Promise.all([this.#traceExporter?.flush(timeoutMillis), this.#metricsExporter?.flush(timeoutMillis)]);
+    const profiles = this.#profileExporters.map((exporter) => exporter.flush(timeoutMillis));
+    await Promise.all([this.#traceExporter?.flush(timeoutMillis), this.#metricsExporter?.flush(timeoutMillis), ...profiles]);
   }
 
   async shutdown(timeoutMillis = 5000): Promise<void> {
@@ -283,7 +287,8 @@ export class SondeRuntime implements Sonde {
     for (const stop of this.#stops.splice(0)) this.#guard.run('shutdown', stop);
     this.#tracing.push = undefined;
     await this.#guard.runAsync('shutdown', async () => {
-      await Promise.all([this.#traceExporter?.shutdown(timeoutMillis), this.#metricsExporter?.shutdown(timeoutMillis)]);
+      const profiles = this.#profileExporters.map((exporter) => exporter.shutdown(timeoutMillis));
+      await Promise.all([this.#traceExporter?.shutdown(timeoutMillis), this.#metricsExporter?.shutdown(timeoutMillis), ...profiles]);
       this.#admin?.close();
       this.leaks?.stop();
       this.profile.stop();
@@ -343,8 +348,12 @@ export class SondeRuntime implements Sonde {
     for (const [signal, exporter] of [
       ['spans', this.#traceExporter],
       ['metrics', this.#metricsExporter],
+      ...this.#profileExporters.map((profiles) => ['profiles', profiles] as const),
     ] as const) {
-      for (const [reason, count] of exporter?.stats().dropped ?? []) dropped.set(`${signal}_${reason}`, count);
+      for (const [reason, count] of exporter?.stats().dropped ?? []) {
+        const name = `${signal}_${reason}`;
+        dropped.set(name, (dropped.get(name) ?? 0) + count);
+      }
     }
     return dropped;
   }
@@ -496,6 +505,16 @@ export class SondeRuntime implements Sonde {
     );
   }
 
+  async #pushProfiles(): Promise<void> {
+    const engine = this.profile;
+    if (engine === undefined || globals[RUNNING] !== this) return;
+    const deps = { guard: this.#guard, diag: this.#diag, clock: this.#clock, resource: this.#resource, engine };
+    const exporters = await startProfilePush(this.#config, deps);
+    this.#profileExporters = exporters;
+    // It was shut down meanwhile.
+    if (globals[RUNNING] !== this) await Promise.all(exporters.map((exporter) => exporter.shutdown(0)));
+  }
+
   async #listen(): Promise<void> {
     const { AdminServer } = await import('./serve/admin.ts');
     const { host, port } = this.#config;
@@ -507,6 +526,7 @@ export class SondeRuntime implements Sonde {
     const address = await this.#admin.listen();
     this.#url = address?.url;
     await this.#guard.runAsync('profile', async () => this.profile.start());
+    await this.#guard.runAsync('profile push', () => this.#pushProfiles());
     this.leaks?.start();
     // Last: whoever waits for the line may ask for a profile at once.
     if (address !== undefined) this.#diag.announce(`${this.#title()} listening on ${address.url}`);

@@ -58,6 +58,29 @@ export function metricsProtocol(protocol: OtlpProtocol): Protocol<MetricsSnapsho
   };
 }
 
+/** The profiles are encoded when they are taken (otlp-profiles.ts). */
+export function profilesProtocol(protocol: OtlpProtocol): Protocol<Uint8Array> {
+  return {
+    contentType: CONTENT_TYPES[protocol],
+    retryableStatuses: RETRYABLE_STATUSES,
+    advice: { ...ADVICE, '404': 'check that it takes profiles, as a Collector does with --feature-gates=+service.profilesSupport' },
+    serialize: (request) => request,
+    partialSuccess: (answer) => {
+      const partial = decode(() => profilesAnswer(protocol, answer));
+      return complaint(partial?.rejectedProfiles, partial?.errorMessage);
+    },
+  };
+}
+
+/** On the wire the answer for profiles is that for spans; in JSON a field has another name. */
+function profilesAnswer(protocol: OtlpProtocol, answer: Uint8Array): { rejectedProfiles?: unknown; errorMessage?: unknown } | undefined {
+  if (protocol === 'http/json') {
+    return (JSON.parse(Buffer.from(answer).toString()) as { partialSuccess?: { rejectedProfiles?: unknown } }).partialSuccess;
+  }
+  const partial = ProtobufTraceSerializer.deserializeResponse(answer).partialSuccess;
+  return { rejectedProfiles: partial?.rejectedSpans, errorMessage: partial?.errorMessage };
+}
+
 /** Reads an answer; anything may stand in it, and the request has been accepted whatever it says. */
 function decode<P>(read: () => P): P | undefined {
   try {

@@ -5,20 +5,15 @@ import type { Link } from '@opentelemetry/api';
 import type { Resource } from '@opentelemetry/resources';
 import type { TimedEvent } from '@opentelemetry/sdk-trace-node';
 import { AttributeEncoder } from './otlp-attribute-protobuf.ts';
+import { messageHead, resourceField, schemaUrlField, scopeField } from './otlp-resource-protobuf.ts';
 import { asText, linkSpanId, linkTraceId, linkTraceState, nanosOf, secondsOf, spanFlags, spanKind } from './otlp-span-values.ts';
 import type { EncodableSpan, ScopeGroup, SpanFormat } from './otlp-spans.ts';
-import { ProtobufWriter } from '../core/protobuf-writer.ts';
+import type { ProtobufWriter } from '../core/protobuf-writer.ts';
 
 // Tags: number of the field times 8, plus 0 for a varint, 1 for 8 bytes, 2 for a length and that many bytes, 5 for 4 bytes.
 const RESOURCE_SPANS = 0x0a;
-const RESOURCE = 0x0a;
-const RESOURCE_ATTRIBUTES = 0x0a;
 const SCOPE_SPANS = 0x12;
-const SCOPE = 0x0a;
-const SCOPE_NAME = 0x0a;
-const SCOPE_VERSION = 0x12;
 const SPANS = 0x12;
-const SCHEMA_URL = 0x1a;
 
 const TRACE_ID = 0x0a;
 const SPAN_ID = 0x12;
@@ -89,17 +84,9 @@ class ProtobufFormat implements SpanFormat {
   }
 
   frame(groups: readonly ScopeGroup[]): Uint8Array[] {
-    this.#resourceBytes ??= this.#encodeResource();
-    const inside = [this.#resourceBytes, ...groups.flatMap(scopeSpans), schemaUrl(this.#resource.schemaUrl)];
-    return [head(RESOURCE_SPANS, inside), ...inside];
-  }
-
-  #encodeResource(): Uint8Array {
-    return encoded((out) => {
-      const start = out.begin(RESOURCE);
-      this.#attributes.write(out, RESOURCE_ATTRIBUTES, this.#resource.attributes);
-      out.end(start);
-    });
+    this.#resourceBytes ??= resourceField(this.#resource, this.#attributes);
+    const inside = [this.#resourceBytes, ...groups.flatMap(scopeSpans), schemaUrlField(this.#resource.schemaUrl)];
+    return [messageHead(RESOURCE_SPANS, inside), ...inside];
   }
 
   #writeEvent(out: ProtobufWriter, event: TimedEvent): void {
@@ -133,33 +120,6 @@ function writeStatus(out: ProtobufWriter, span: EncodableSpan): void {
 }
 
 function scopeSpans({ scope, spans }: ScopeGroup): Uint8Array[] {
-  const scopeBytes = encoded((out) => {
-    const start = out.begin(SCOPE);
-    out.textField(SCOPE_NAME, asText(scope.name));
-    const version = asText(scope.version);
-    if (version !== '') out.textField(SCOPE_VERSION, version);
-    out.end(start);
-  });
-  const inside = [scopeBytes, ...spans, schemaUrl(scope.schemaUrl)];
-  return [head(SCOPE_SPANS, inside), ...inside];
-}
-
-/** The field of both ResourceSpans and ScopeSpans; no bytes for none. */
-function schemaUrl(url: unknown): Uint8Array {
-  const text = asText(url);
-  return encoded((out) => {
-    if (text !== '') out.textField(SCHEMA_URL, text);
-  });
-}
-
-/** Tag and length of a message of these parts, which are never without a byte. */
-function head(tag: number, parts: readonly Uint8Array[]): Uint8Array {
-  const size = parts.reduce((total, part) => total + part.length, 0);
-  return encoded((out) => out.uint32Field(tag, size));
-}
-
-function encoded(write: (out: ProtobufWriter) => void): Uint8Array {
-  const out = new ProtobufWriter(256);
-  write(out);
-  return out.written;
+  const inside = [scopeField(scope), ...spans, schemaUrlField(scope.schemaUrl)];
+  return [messageHead(SCOPE_SPANS, inside), ...inside];
 }

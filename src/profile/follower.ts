@@ -1,6 +1,6 @@
 // A reader's own sequence of windows, without a gap or an overlap, for who comes at an interval of his own: the pushers.
 // Made by cpu-windows.ts, which hands it every window that ends.
-import { sizeBytes, type Profile } from './profile.ts';
+import { merge, sizeBytes, type Profile } from './profile.ts';
 
 /** What may wait to be taken: some ten minutes of a service that is busy all the time. */
 const BYTES_MAX = 4 * 1024 * 1024;
@@ -40,13 +40,13 @@ export class Follower {
     }
   }
 
-  /** The windows since the last call, oldest first, the one that was under way included. */
-  take(): readonly Profile[] {
+  /** The sum of the windows since the last call, the one that was under way included; undefined where there is none. */
+  async take(): Promise<Profile | undefined> {
     this.#deps.cut();
     const windows = this.#windows;
     this.#windows = [];
     this.#bytes = 0;
-    return windows;
+    return windows.length === 0 ? undefined : await merge(windows);
   }
 
   stop(): void {

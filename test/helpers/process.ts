@@ -198,6 +198,8 @@ export function ownLines(stderr: string): { rest: string; lines: readonly string
 
 /** This environment without what would steer Sonde or Node in the child, and with what the test says. */
 function cleanEnv(env: RunOptions['env'] = {}): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !/^(?:SONDE_|OTEL_|NODE_OPTIONS$|VITEST|NODE_ENV$|TEST$)/.test(name));
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !/^(?:SONDE_|OTEL_|PYROSCOPE_|NODE_OPTIONS$|VITEST|NODE_ENV$|TEST$)/.test(name),
+  );
   return { ...Object.fromEntries(kept), ...env };
 }

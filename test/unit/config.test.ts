@@ -1,6 +1,7 @@
 // Every setting: what is accepted, what is reported and replaced by the default, and who wins.
 import { describe, expect, it } from 'vitest';
-import { readConfig, type Config, type Environment } from '../../src/config.ts';
+import { readConfig, type Config } from '../../src/config.ts';
+import type { Environment } from '../../src/config-reader.ts';
 import { ConfigError, describeProblem, type Options } from '../../src/options.ts';
 
 const DEFAULTS = readConfig({}, {}).config;
@@ -67,6 +68,8 @@ const text = (name: string, path: Row['path'], env: Environment = {}): Row => ({
 
 const MILLIS_MAX = 2_147_483_647;
 const PUSH = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' };
+const PUSH_PROFILES = { ...PUSH, SONDE_OTLP_PROFILES: 'true' };
+const PYROSCOPE = { PYROSCOPE_SERVER_ADDRESS: 'http://pyroscope:4040' };
 const RATIO = { OTEL_TRACES_SAMPLER: 'traceidratio' };
 const url = (name: string, path: Row['path'], suffix: string): Row => ({
   name,
@@ -211,8 +214,11 @@ const ROWS: readonly Row[] = [
   url('OTEL_EXPORTER_OTLP_ENDPOINT', (c) => c.otlpMetrics?.url, '/v1/metrics'),
   url('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', (c) => c.otlpTraces?.url, ''),
   url('OTEL_EXPORTER_OTLP_METRICS_ENDPOINT', (c) => c.otlpMetrics?.url, ''),
-  ...(['', 'TRACES_', 'METRICS_'] as const).flatMap((signal): Row[] => {
-    const of = (c: Config): NonNullable<Config['otlpTraces']> => (signal === 'METRICS_' ? c.otlpMetrics! : c.otlpTraces!);
+  url('OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT', (c) => c.otlpProfiles?.url, ''),
+  ...(['', 'TRACES_', 'METRICS_', 'PROFILES_'] as const).flatMap((signal): Row[] => {
+    const of = (c: Config): NonNullable<Config['otlpTraces']> =>
+      ({ '': c.otlpTraces, TRACES_: c.otlpTraces, METRICS_: c.otlpMetrics, PROFILES_: c.otlpProfiles })[signal]!;
+    const PUSH = PUSH_PROFILES;
     return [
       oneOf(`OTEL_EXPORTER_OTLP_${signal}PROTOCOL`, (c) => of(c).protocol, ['http/protobuf', 'http/json'], PUSH),
       oneOf(`OTEL_EXPORTER_OTLP_${signal}COMPRESSION`, (c) => of(c).compression, ['none', 'gzip'], PUSH),
@@ -238,6 +244,56 @@ const ROWS: readonly Row[] = [
       ['prometheus', false],
     ],
   },
+  { ...flag('SONDE_OTLP_PROFILES', (c) => c.otlpProfiles !== undefined), with: PUSH },
+  {
+    ...integer('SONDE_OTLP_PROFILES_INTERVAL_SECONDS', (c) => c.otlpProfiles!.intervalMillis, 1, 900, PUSH_PROFILES),
+    good: [
+      ['1', 1000],
+      ['900', 900_000],
+    ],
+  },
+  url('PYROSCOPE_SERVER_ADDRESS', (c) => c.pyroscope?.url, '/ingest'),
+  url('PYROSCOPE_ADHOC_SERVER_ADDRESS', (c) => c.pyroscope?.url, '/ingest'),
+  {
+    name: 'PYROSCOPE_APPLICATION_NAME',
+    path: (c) => c.pyroscope!.applicationName,
+    good: [
+      ['orders', 'orders'],
+      [' team/orders-api_v2.1 ', 'team/orders-api_v2.1'],
+    ],
+    bad: ['orders api', 'orders{region=eu}', '@shop/orders', 'größe', 'a:b'],
+    accepted: 'a name of letters, digits, _, -, . and /',
+    with: PYROSCOPE,
+  },
+  integer('PYROSCOPE_FLUSH_INTERVAL_MS', (c) => c.pyroscope!.intervalMillis, 1000, 900_000, PYROSCOPE),
+  ...['PYROSCOPE_LABELS', 'PYROSCOPE_TAGS'].map((name) =>
+    pairs(name, (c) => c.pyroscope!.labels, PYROSCOPE, 'a list of key=value pairs separated by commas, percent-encoded'),
+  ),
+  {
+    name: 'PYROSCOPE_AUTH_TOKEN',
+    path: (c) => c.pyroscope!.headers,
+    good: [['key', { Authorization: 'Bearer key' }]],
+    bad: [],
+    with: PYROSCOPE,
+  },
+  {
+    name: 'PYROSCOPE_TENANT_ID',
+    path: (c) => c.pyroscope!.headers,
+    good: [['one', { 'X-Scope-OrgID': 'one' }]],
+    bad: [],
+    with: PYROSCOPE,
+  },
+  {
+    name: 'PYROSCOPE_HTTP_HEADERS',
+    path: (c) => c.pyroscope!.headers,
+    good: [
+      ['{"X-Key":"a","x-other":""}', { 'X-Key': 'a', 'x-other': '' }],
+      ['{}', {}],
+    ],
+    bad: [],
+    with: PYROSCOPE,
+  },
+  { ...flag('SONDE_PYROSCOPE_TRACE_ID', (c) => c.pyroscope!.traceIds), with: PYROSCOPE },
 ];
 
 describe.each(ROWS)('$name', ({ name, path, good, with: env = {} }) => {
@@ -268,6 +324,7 @@ describe('the defaults', () => {
       traces: true,
       logs: true,
       profiling: true,
+      heapSnapshot: false,
       leaks: true,
       logLevel: 'warn',
       serviceName: undefined,
@@ -299,6 +356,8 @@ describe('the defaults', () => {
       otlpMetrics: undefined,
       batch: { scheduleDelayMillis: 5000, maxQueueSize: 2048, maxExportBatchSize: 512 },
       metricExportIntervalMillis: 60_000,
+      otlpProfiles: undefined,
+      pyroscope: undefined,
     });
   });
 });
@@ -371,6 +430,154 @@ describe('who wins', () => {
 
   it('a ratio is not even read for a sampler that has none', () => {
     expect(read({ OTEL_TRACES_SAMPLER_ARG: 'x' })).toEqual({ config: DEFAULTS, problems: [] });
+  });
+});
+
+describe('the push of profiles by OTLP', () => {
+  it.each<[what: string, env: Environment, url: string | undefined]>([
+    ['is off with an endpoint for all signals', PUSH, undefined],
+    ['is on when asked for', PUSH_PROFILES, 'http://collector:4318/v1development/profiles'],
+    ['is on with an endpoint of its own', { OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT: 'http://h/p' }, 'http://h/p'],
+    [
+      'is off when refused, whatever its endpoint',
+      { OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT: 'http://h/p', SONDE_OTLP_PROFILES: 'false' },
+      undefined,
+    ],
+  ])('%s', (_what, env, url) => {
+    const { config, problems } = read(env);
+
+    expect(config.otlpProfiles?.url).toBe(url);
+    expect(problems).toEqual([]);
+  });
+
+  it('is on by an option', () => {
+    const { config } = read({}, { otlp: { endpoint: 'http://h', profiles: true } });
+
+    expect(config.otlpProfiles).toMatchObject({ url: 'http://h/v1development/profiles', intervalMillis: 60_000 });
+  });
+
+  it('is missed when there is no endpoint', () => {
+    expect(read({ SONDE_OTLP_PROFILES: 'true' }).problems).toEqual([
+      'SONDE_OTLP_PROFILES="true" is not usable without an endpoint, set OTEL_EXPORTER_OTLP_ENDPOINT',
+    ]);
+  });
+});
+
+describe('the push to Pyroscope', () => {
+  it('has defaults besides the address', () => {
+    expect(read(PYROSCOPE)).toMatchObject({
+      config: {
+        pyroscope: {
+          url: 'http://pyroscope:4040/ingest',
+          headers: {},
+          compression: 'none',
+          timeoutMillis: 10_000,
+          intervalMillis: 60_000,
+          applicationName: undefined,
+          labels: {},
+          traceIds: true,
+        },
+      },
+      problems: [],
+    });
+  });
+
+  it('is off without an address, whatever else is set for somebody else', () => {
+    const env = { PYROSCOPE_APPLICATION_NAME: 'a b', PYROSCOPE_HEAP_STACK_DEPTH: '128', PYROSCOPE_FLUSH_INTERVAL_MS: 'x' };
+
+    expect(read(env)).toEqual({ config: DEFAULTS, problems: [] });
+  });
+
+  it.each([
+    ['http://h:4040/', 'http://h:4040/ingest'],
+    ['https://h/pyroscope//', 'https://h/pyroscope/ingest'],
+    ['http://user:key@h/', 'http://user:key@h/ingest'],
+    ['http://h/?key=1', 'http://h/ingest?key=1'],
+  ])('to %s goes to %s', (address, url) => {
+    expect(read({ PYROSCOPE_SERVER_ADDRESS: address }).config.pyroscope?.url).toBe(url);
+  });
+
+  it('can be told everything by options, which win', () => {
+    const env = {
+      ...PYROSCOPE,
+      PYROSCOPE_APPLICATION_NAME: 'env',
+      PYROSCOPE_AUTH_TOKEN: 'env',
+      PYROSCOPE_TENANT_ID: 'env',
+      PYROSCOPE_LABELS: 'a=env,b=env',
+      PYROSCOPE_HTTP_HEADERS: '{"X-A":"env","X-B":"env"}',
+      PYROSCOPE_FLUSH_INTERVAL_MS: '15000',
+    };
+    const { config, problems } = read(env, {
+      pyroscope: {
+        serverAddress: 'http://opt',
+        applicationName: 'opt',
+        flushIntervalMillis: 1000,
+        authToken: 'opt',
+        tenantId: 'opt',
+        headers: { 'X-A': 'opt' },
+        labels: { a: 'opt' },
+        traceIds: false,
+      },
+    });
+
+    expect(problems).toEqual([]);
+    expect(config.pyroscope).toMatchObject({
+      url: 'http://opt/ingest',
+      applicationName: 'opt',
+      intervalMillis: 1000,
+      headers: { Authorization: 'Bearer opt', 'X-Scope-OrgID': 'opt', 'X-A': 'opt', 'X-B': 'env' },
+      labels: { a: 'opt', b: 'env' },
+      traceIds: false,
+    });
+  });
+
+  it.each<[what: string, env: Environment, headers: Record<string, string>]>([
+    [
+      'a token over a user',
+      { PYROSCOPE_AUTH_TOKEN: 't', PYROSCOPE_BASIC_AUTH_USER: 'u', PYROSCOPE_BASIC_AUTH_PASSWORD: 'p' },
+      { Authorization: 'Bearer t' },
+    ],
+    [
+      'a user with a password',
+      { PYROSCOPE_BASIC_AUTH_USER: '123', PYROSCOPE_BASIC_AUTH_PASSWORD: 'glc_key' },
+      { Authorization: 'Basic MTIzOmdsY19rZXk=' },
+    ],
+    ['a header over a token', { PYROSCOPE_AUTH_TOKEN: 't', PYROSCOPE_HTTP_HEADERS: '{"Authorization":"mine"}' }, { Authorization: 'mine' }],
+  ])('takes %s', (_what, env, headers) => {
+    expect(read({ ...PYROSCOPE, ...env }).config.pyroscope?.headers).toEqual(headers);
+  });
+
+  it.each(['x', '[]', '"a"', 'null', '{"a":1}', '{"Authorization":"Bearer secret"'])(
+    'does not show headers that it cannot read: %s',
+    (value) => {
+      const { config, problems } = read({ ...PYROSCOPE, PYROSCOPE_HTTP_HEADERS: value });
+
+      expect(config.pyroscope?.headers).toEqual({});
+      expect(problems).toEqual(['PYROSCOPE_HTTP_HEADERS="[redacted]" is not a JSON object of texts, as {"X-Header":"value"}']);
+    },
+  );
+
+  it.each<[env: Environment, problem: string]>([
+    [{ PYROSCOPE_BASIC_AUTH_USER: '123' }, 'PYROSCOPE_BASIC_AUTH_USER="123" is not usable without PYROSCOPE_BASIC_AUTH_PASSWORD'],
+    [{ PYROSCOPE_BASIC_AUTH_PASSWORD: 'p' }, 'PYROSCOPE_BASIC_AUTH_PASSWORD="[redacted]" is not usable without PYROSCOPE_BASIC_AUTH_USER'],
+    [{ PYROSCOPE_WALL_COLLECT_CPU_TIME: 'false' }, 'PYROSCOPE_WALL_COLLECT_CPU_TIME="false" is not true, and CPU time is always collected'],
+    ...[
+      'PYROSCOPE_HEAP_SAMPLING_INTERVAL_BYTES',
+      'PYROSCOPE_HEAP_STACK_DEPTH',
+      'PYROSCOPE_SHORTEN_PATHS',
+      'PYROSCOPE_STRIP_FILENAMES',
+      'PYROSCOPE_WALL_SAMPLING_DURATION_MS',
+      'PYROSCOPE_WALL_SAMPLING_INTERVAL_MICROS',
+    ].map((name): [Environment, string] => [{ [name]: '1' }, `${name}="1" is not a setting of Sonde, unset it`]),
+  ])('says what of %j it does not do', (env, problem) => {
+    const { config, problems } = read({ ...PYROSCOPE, ...env });
+
+    expect(config).toEqual(read(PYROSCOPE).config);
+    expect(problems).toEqual([problem]);
+  });
+
+  it.each(['true', '1', 'TRUE'])('collects CPU time as asked for by %s', (value) => {
+    expect(read({ ...PYROSCOPE, PYROSCOPE_WALL_COLLECT_CPU_TIME: value }).problems).toEqual([]);
   });
 });
 

@@ -1,10 +1,9 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { isSuppressed } from '../../../src/core/context.ts';
 import { backoffMillis } from '../../../src/export/delivery.ts';
 import { OtlpMetricsExporter, OtlpTraceExporter, type OtlpTraceOptions } from '../../../src/export/otlp.ts';
 import type { EncodableSpan } from '../../../src/export/otlp-spans.ts';
+import { describeDelivery } from '../../helpers/delivery-contract.ts';
 import { metricsOptions, otlpDeps, plainSpans, RESOURCE, startReceiver, traceOptions, until } from '../../helpers/otlp.ts';
 
 const SPANS: readonly EncodableSpan[] = plainSpans(40);
@@ -165,90 +164,6 @@ describe('a receiver that is down', () => {
     expect(deps.lines.join()).not.toContain('secret');
   });
 
-  it('costs a batch when its time is over, after four or five attempts', async () => {
-    const { url, requests } = await receiver((response) => response.writeHead(503).end());
-    const exporter = makeExporter(url);
-    enqueue(exporter, 1);
-    advance(DELAY_MILLIS);
-
-    for (let millis = 0; millis <= TIMEOUT_MILLIS; millis += 500) {
-      await settle();
-      advance(500);
-    }
-
-    expect(exporter.stats()).toEqual({ exported: 0, dropped: new Map([['export_failed', 1]]), queueSize: 0 });
-    expect([4, 5]).toContain(requests.length);
-    expect(deps.lines).toHaveLength(1);
-  });
-
-  it('with 500 is not asked twice, however often it happens', async () => {
-    const { url, requests } = await receiver((response) => response.writeHead(500).end());
-    const exporter = makeExporter(url, { maxExportBatchSize: 2 });
-
-    for (let round = 1; round <= 7; round++) {
-      enqueue(exporter, 2);
-      advance(DELAY_MILLIS);
-      await until(() => exporter.stats().dropped.get('export_failed') === 2 * round);
-    }
-    advance(TIMEOUT_MILLIS);
-    await settle();
-
-    expect(requests).toHaveLength(7);
-    expect(deps.lines).toHaveLength(1);
-    expect(deps.guard.failures().size).toBe(0);
-  });
-
-  it('with 503 and Retry-After is left alone for that long, by a flush too', async () => {
-    const { url, requests } = await receiver((response, index) =>
-      index === 0 ? response.writeHead(503, { 'retry-after': '4' }).end() : response.end(),
-    );
-    const exporter = makeExporter(url);
-    enqueue(exporter, 1);
-    advance(DELAY_MILLIS);
-    await until(() => deps.lines.length === 1);
-    await settle();
-
-    advance(3999);
-    await exporter.flush(1000);
-    expect(requests).toHaveLength(1);
-    advance(1);
-    await until(() => exporter.stats().exported === 1);
-    expect(requests).toHaveLength(2);
-  });
-
-  it('with a Retry-After beyond the time limit costs the batch, and the next wait in the queue', async () => {
-    const { url, requests } = await receiver((response, index) =>
-      index === 0 ? response.writeHead(429, { 'retry-after': '60' }).end() : response.end(),
-    );
-    const exporter = makeExporter(url);
-    enqueue(exporter, 1);
-    advance(DELAY_MILLIS);
-    await until(() => exporter.stats().dropped.get('export_failed') === 1);
-
-    enqueue(exporter, 2);
-    advance(59_999);
-    await settle();
-    expect(requests).toHaveLength(1);
-    expect(exporter.stats().queueSize).toBe(2);
-    advance(DELAY_MILLIS);
-    await until(() => exporter.stats().exported === 2);
-  });
-
-  it('cannot silence us for longer than five minutes', async () => {
-    const { url } = await receiver((response, index) =>
-      index === 0 ? response.writeHead(503, { 'retry-after': '9999999' }).end() : response.end(),
-    );
-    const exporter = makeExporter(url);
-    enqueue(exporter, 1);
-    advance(DELAY_MILLIS);
-    await until(() => exporter.stats().dropped.size === 1);
-
-    enqueue(exporter, 1);
-    advance(300_000);
-    advance(DELAY_MILLIS);
-    await until(() => exporter.stats().exported === 1);
-  });
-
   it('waits grow from a second to five, a fifth longer or shorter', () => {
     expect([1, 2, 3, 4, 5, 50].map((attempts) => backoffMillis(attempts, 0.5))).toEqual([1000, 1500, 2250, 3375, 5000, 5000]);
     expect(backoffMillis(1, 0)).toBeCloseTo(800);
@@ -272,23 +187,6 @@ describe('an answer', () => {
     expect(exporter.stats()).toEqual({ exported: 6, dropped: new Map([['rejected', 4]]), queueSize: 0 });
     expect(deps.lines).toEqual([`sonde: ${url} rejected 2 of 5 items of traces: too old`]);
   });
-
-  it.each(['http/protobuf', 'http/json'] as const)(
-    'that is no OTLP is taken for acceptance and breaks nothing over %s',
-    async (protocol) => {
-      const { url } = await receiver((response) => response.end('<html>\xff\xff\xff\xff</html>'));
-      const exporter = makeExporter(url, { protocol });
-
-      for (let round = 0; round < 7; round++) {
-        enqueue(exporter, 1);
-        await exporter.flush(1000);
-      }
-
-      expect(exporter.stats().exported).toBe(7);
-      expect(deps.lines).toEqual([]);
-      expect(deps.guard.failures().size).toBe(0);
-    },
-  );
 });
 
 describe('flush and shutdown', () => {
@@ -307,34 +205,6 @@ describe('flush and shutdown', () => {
 
     expect(exporter.stats()).toEqual({ exported: 5, dropped: new Map(), queueSize: 0 });
     expect(requests).toHaveLength(2);
-  });
-
-  it('a flush ends at its time limit when the receiver hangs', async () => {
-    const { url, requests } = await receiver(() => {});
-    const exporter = makeExporter(url);
-    enqueue(exporter, 1);
-    let isDone = false;
-    const flushed = exporter.flush(500).then(() => (isDone = true));
-    await until(() => requests.length === 1);
-
-    advance(499);
-    await settle();
-    expect(isDone).toBe(false);
-    advance(1);
-    await flushed;
-    expect(exporter.stats().queueSize).toBe(1);
-  });
-
-  it('a flush tries once and keeps what was turned away', async () => {
-    const { url, requests } = await receiver((response) => response.writeHead(503).end());
-    const exporter = makeExporter(url);
-    enqueue(exporter, 1);
-
-    await exporter.flush(60_000);
-    await exporter.flush(60_000);
-
-    expect(requests).toHaveLength(2);
-    expect(exporter.stats()).toEqual({ exported: 0, dropped: new Map(), queueSize: 1 });
   });
 
   it('a shutdown sends what waits, and drops and counts what comes later', async () => {
@@ -366,21 +236,50 @@ describe('flush and shutdown', () => {
   });
 });
 
-it('the requests of an export ask not to be traced or measured', async () => {
-  const { url } = await receiver(accept);
-  const suppressed: boolean[] = [];
-  const onStart = (): number => suppressed.push(isSuppressed());
-  subscribe('http.client.request.start', onStart);
-  const exporter = makeExporter(url, { maxExportBatchSize: 2 });
+describeDelivery('traces', {
+  make: (url, handed) => {
+    const intervalMillis = 6000;
+    const exporter = new OtlpTraceExporter(traceOptions(url, { scheduleDelayMillis: intervalMillis }), handed);
+    return { exporter, intervalMillis, offer: () => exporter.enqueue(SPANS[0]!) };
+  },
+  signal: 'traces',
+  refusals: [
+    [307, /redirects are not followed, set the endpoint to the final address/],
+    [400, /./],
+    [401, /check OTEL_EXPORTER_OTLP_HEADERS/],
+    [404, /check the path of the endpoint/],
+    [413, /lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE/],
+    [415, /check OTEL_EXPORTER_OTLP_PROTOCOL/],
+    [500, /./],
+  ],
+  retried: [429, 502, 503, 504],
+  unreachable: /check that a collector is listening there/,
+});
 
-  enqueue(exporter, 3);
-  advance(0);
-  await until(() => exporter.stats().exported === 2);
-  await exporter.flush(1000);
-  unsubscribe('http.client.request.start', onStart);
-
-  expect(suppressed).toEqual([true, true]);
-  expect(isSuppressed()).toBe(false);
+describeDelivery('metrics', {
+  make: (url, handed) => {
+    const intervalMillis = 60_000;
+    let isOffered = false;
+    const registry = {
+      collect: async () => {
+        const points = isOffered ? [{ labels: {}, value: 1 }] : [];
+        isOffered = false;
+        return [{ type: 'counter', name: 'jobs', unit: '', description: '', points }] as const;
+      },
+    };
+    const exporter = new OtlpMetricsExporter(metricsOptions(url, { intervalMillis }), { ...handed, registry, scope: { name: 'sonde' } });
+    exporter.start();
+    return { exporter, intervalMillis, offer: () => (isOffered = true) };
+  },
+  signal: 'metrics',
+  refusals: [
+    [307, /redirects are not followed/],
+    [400, /./],
+    [413, /./],
+    [500, /./],
+  ],
+  retried: [429, 502, 503, 504],
+  unreachable: /check that a collector is listening there/,
 });
 
 describe('metrics', () => {

@@ -1,33 +1,18 @@
 // The engine's DevTools reads on the real inspector and heap sampler, in this process.
 import { Session } from 'node:inspector/promises';
 import { afterEach, describe, expect, test } from 'vitest';
-import { SystemClock } from '../../../src/core/clock.ts';
 import { StderrDiag } from '../../../src/core/diag.ts';
-import { Guard } from '../../../src/core/guard.ts';
-import { ProfileEngine, type ProfileEngineOptions } from '../../../src/profile/engine.ts';
 import { V8ProfilerNext } from '../../../src/profile/v8-profiler-next.ts';
-
-const lines: string[] = [];
-const engines: ProfileEngine[] = [];
-
-function createEngine(options: Partial<ProfileEngineOptions> = {}): ProfileEngine {
-  const diag = new StderrDiag('warn', (line) => lines.push(line));
-  const engine = new ProfileEngine({ guard: new Guard(diag), diag, clock: new SystemClock(), cpu: true, heap: true, ...options });
-  engines.push(engine);
-  return engine;
-}
-
-async function startEngine(options: Partial<ProfileEngineOptions> = {}): Promise<ProfileEngine> {
-  const engine = createEngine(options);
-  await engine.start();
-  return engine;
-}
+import { createEngine, lines, startEngine, stopEngines } from '../../helpers/profile-engine.ts';
 
 const INTERVAL = { intervalMicros: 1000 };
 
+const notInstalled = (): never => {
+  throw new Error('not installed');
+};
+
 afterEach(() => {
-  for (const engine of engines.splice(0)) engine.stop();
-  lines.length = 0;
+  stopEngines();
 });
 
 describe('a CPU profile', () => {
@@ -74,7 +59,7 @@ describe('a CPU profile', () => {
   });
 
   test('is taken without the addon too', async () => {
-    const engine = await startEngine({ loadNative: () => Promise.reject(new Error('not installed')) });
+    const engine = await startEngine({ loadNative: notInstalled });
     const { profile } = await engine.devtools.cpuProfile({ seconds: 0.1, ...INTERVAL });
     expect(profile.nodes[0]!.callFrame.functionName).toBe('(root)');
   });

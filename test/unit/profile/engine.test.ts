@@ -1,37 +1,8 @@
 // The engine on the real addon and the real inspector, in this process; timed reads are as short as they can be.
 import { Session } from 'node:inspector/promises';
 import { afterEach, describe, expect, test } from 'vitest';
-import { SystemClock } from '../../../src/core/clock.ts';
-import { StderrDiag } from '../../../src/core/diag.ts';
-import { Guard } from '../../../src/core/guard.ts';
-import { ProfileEngine, type ProfileEngineOptions } from '../../../src/profile/engine.ts';
 import type { Profile } from '../../../src/profile/profile.ts';
-
-const lines: string[] = [];
-const engines: ProfileEngine[] = [];
-
-function createEngine(options: Partial<ProfileEngineOptions> = {}): ProfileEngine {
-  const diag = new StderrDiag('warn', (line) => lines.push(line));
-  const engine = new ProfileEngine({
-    guard: new Guard(diag),
-    diag,
-    clock: new SystemClock(),
-    cpu: true,
-    heap: true,
-    history: { seconds: 900, bytes: 8e6 },
-    budget: { cpu: 1, bytes: 1e9 },
-    ownDirectory: '/nowhere',
-    ...options,
-  });
-  engines.push(engine);
-  return engine;
-}
-
-async function startEngine(options: Partial<ProfileEngineOptions> = {}): Promise<ProfileEngine> {
-  const engine = createEngine(options);
-  await engine.start();
-  return engine;
-}
+import { createEngine, lines, startEngine, stopEngines } from '../../helpers/profile-engine.ts';
 
 const absent = (): never => {
   throw new Error("Cannot find module '@datadog/pprof'\nRequire stack:\n- /app.js");
@@ -66,8 +37,7 @@ const total = (profile: Profile): number =>
   profile.values.filter((_, i) => i % profile.sampleTypes.length === profile.sampleTypes.length - 1).reduce((a, b) => a + b, 0);
 
 afterEach(() => {
-  for (const engine of engines.splice(0)) engine.stop();
-  lines.length = 0;
+  stopEngines();
 });
 
 describe('with the addon', () => {
