@@ -14,6 +14,7 @@ import {
   idsOf,
   runSuppressed,
   runWith,
+  SAMPLED,
   SPAN_KEY,
 } from './core/context.ts';
 import { StderrDiag, type Diag } from './core/diag.ts';
@@ -44,9 +45,11 @@ import { ProcessMetrics } from './metrics/process.ts';
 import { Registry } from './metrics/registry.ts';
 import { RuntimeMetrics } from './metrics/runtime.ts';
 import { selfFamilies } from './metrics/self.ts';
+import { StallMetrics } from './metrics/stalls.ts';
 import { ConfigError, describeProblem, type Options } from './options.ts';
 import { ProfileEngine } from './profile/engine.ts';
 import { SampleLabels } from './profile/labels.ts';
+import { Stalls, type StallEvent } from './profile/stalls.ts';
 import { READ_SECONDS_MAX } from './profile/timed-reads.ts';
 import { ServerRequests } from './request.ts';
 import { Access } from './serve/access.ts';
@@ -114,6 +117,7 @@ export class SondeRuntime implements Sonde {
   readonly endpoints: Endpoints | undefined;
   readonly profile: ProfileEngine | undefined;
   readonly leaks: LeakDetector | undefined;
+  readonly stalls: Stalls | undefined;
   readonly metrics: Registry;
   readonly traces: TraceRing;
   /** Observes a Fastify instance that was made before Sonde started. */
@@ -125,6 +129,7 @@ export class SondeRuntime implements Sonde {
   readonly #resource: ProcessResource;
   readonly #tracing: Tracing;
   readonly #labels: SampleLabels | undefined;
+  readonly #stallMetrics = new StallMetrics();
   readonly #requests: ServerRequests;
   readonly #clients: ClientRequests;
   readonly #runtime: RuntimeMetrics;
@@ -176,6 +181,7 @@ export class SondeRuntime implements Sonde {
     this.#otelMetrics = new OtelMetricsBridge(guard, () => require('./otel-metrics-sdk.js') as MetricsSdk);
     this.#promClient = new PromClientBridge(guard);
     this.metrics = this.#registry();
+    if (config.profiling) this.stalls = this.#stalls();
     if (config.profiling || config.leaks) {
       this.profile = this.#profileEngine();
     }
@@ -317,6 +323,7 @@ export class SondeRuntime implements Sonde {
     registry.register('sonde', () =>
       selfFamilies({ failures: this.#guard.failures(), dropped: this.#dropped(), leaks: this.#leakReading() }),
     );
+    if (this.#config.profiling) registry.register('stalls', () => this.#stallMetrics.families());
     registry.register('application:opentelemetry', this.#otelMetrics.collector);
     registry.register('application:prom-client', this.#promClient.collector);
     return registry;
@@ -361,8 +368,9 @@ export class SondeRuntime implements Sonde {
   }
 
   #profileEngine(): ProfileEngine {
-    const { profiling, profileHistoryBytes, overheadCpuPercent, overheadMemoryBytes } = this.#config;
-    return new ProfileEngine({
+    const { profiling, profileHistoryBytes, overheadCpuPercent, overheadMemoryBytes, stallMillis } = this.#config;
+    const { stalls } = this;
+    const engine = new ProfileEngine({
       guard: this.#guard,
       diag: this.#diag,
       clock: this.#clock,
@@ -372,7 +380,32 @@ export class SondeRuntime implements Sonde {
       budget: { cpu: overheadCpuPercent / 100, bytes: overheadMemoryBytes },
       ownDirectory: __dirname,
       labels: this.#labels,
+      stalls: stalls && { thresholdMillis: stallMillis, onBlock: (block) => stalls.add(block) },
     });
+    // What blocks the loop and answers at once would have ended when the loop turns again.
+    if (stalls !== undefined)
+      this.#tracing.watchSlow(
+        stallMillis,
+        this.#guard.wrap('stalls', () => engine.checkStall()),
+      );
+    return engine;
+  }
+
+  #stalls(): Stalls {
+    const stalls = new Stalls({
+      guard: this.#guard,
+      diag: this.#diag,
+      clock: this.#clock,
+      ownDirectory: __dirname,
+      observe: ({ durationMillis, cause, traceId, spanId, startEpochMillis }, endMillis) => {
+        const span = traceId === undefined || spanId === undefined ? undefined : { traceId, spanId, traceFlags: SAMPLED, startEpochMillis };
+        this.#stallMetrics.observe(durationMillis / 1000, cause, { span, endMillis });
+      },
+      addEvent: this.#guard.wrap('stall events', addStallEvent),
+      nameOf: (span) => (span instanceof Span ? (span.root ?? span).name : ''),
+    });
+    this.#runtime.onGc((_type, durationSeconds, startMillis) => stalls.collected(startMillis, durationSeconds * 1000));
+    return stalls;
   }
 
   #leakDetector(engine: ProfileEngine): LeakDetector {
@@ -422,6 +455,7 @@ export class SondeRuntime implements Sonde {
         : undefined,
       profiles: this.#config.profiling ? this.profile : undefined,
       traces: traces ? this.traces : undefined,
+      stalls: this.stalls,
       leaks: this.leaks,
       config: () => this.#config,
       isReady: () => true,
@@ -461,6 +495,16 @@ export class SondeRuntime implements Sonde {
     this.leaks?.start();
     // Last: whoever waits for the line may ask for a profile at once.
     if (address !== undefined) this.#diag.announce(`${this.#title()} listening on ${address.url}`);
+  }
+}
+
+/** On the span that was active, or on the request's when that one has ended. */
+function addStallEvent(active: object, { name, attributes, epochMillis }: StallEvent): void {
+  if (active instanceof Span) {
+    const span = active.isRecording() ? active : active.root;
+    span?.addEvent(name, attributes, Math.max(epochMillis, span.startEpochMillis));
+  } else {
+    (active as Partial<ApiSpan>).addEvent?.(name, attributes, epochMillis);
   }
 }
 

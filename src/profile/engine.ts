@@ -9,7 +9,7 @@ import type { HeapSamples } from '../core/heap-samples.ts';
 import { ContinuousProfile } from './continuous.ts';
 import type { Follower } from './cpu-windows.ts';
 import type { Budget } from './governor.ts';
-import { type Beat, Heartbeat } from './heartbeat.ts';
+import { Heartbeat, type LoopBlock } from './heartbeat.ts';
 import { HeapSampler } from './heap-sampler.ts';
 import { profileCpu } from './inspector.ts';
 import type { SampleLabels } from './labels.ts';
@@ -18,23 +18,19 @@ import { loadNativeProfilers } from './native.ts';
 import type { OwnCpuSeconds } from './own-cost.ts';
 import { merge, only, type Profile, type SampleFilter, select, subtract } from './profile.ts';
 import { ProfileError } from './profile-error.ts';
+import type { Block } from './stall-description.ts';
 import { checkSeconds, TimedReads } from './timed-reads.ts';
-import { fromCpuProfile, type Stretch } from './v8.ts';
+import { fromCpuProfile } from './v8.ts';
 import type { RingLimits } from './window-ring.ts';
 
 /** How often the governor looks, and the least time between two looks at the allocations. */
 const GOVERN_MILLIS = 10_000;
 const LOOK_MILLIS = 2000;
+const NOT_SAMPLED = '@datadog/pprof is not running, which samples the stacks';
+
 /** A look at the allocations takes a two-thousandth of the time at most, and is left to the leak detector when it takes longer than this. */
 const LOOK_PAUSE_FACTOR = 2000;
 const LOOK_MILLIS_MAX = 10;
-
-/** A block of the event loop, and what was sampled in it; nothing without continuous profiles. */
-export interface Block {
-  readonly startEpochMillis: number;
-  readonly durationMillis: number;
-  readonly stretch: Stretch | undefined;
-}
 
 export interface ProfileEngineOptions {
   readonly guard: Guard;
@@ -105,10 +101,15 @@ export class ProfileEngine {
   #lookAtMillis = 0;
 
   constructor(options: ProfileEngineOptions) {
-    const { guard, clock } = options;
+    const { guard, clock, stalls } = options;
     this.#options = options;
     this.#reads = new TimedReads(guard);
-    this.#heartbeat = new Heartbeat({ guard, clock, onBeat: (beat) => this.#beat(beat) });
+    this.#heartbeat = new Heartbeat({
+      guard,
+      clock,
+      onBeat: ({ nowMillis, activeMillis }) => this.#beat(nowMillis, activeMillis),
+      blocks: stalls && { thresholdMillis: stalls.thresholdMillis, onBlock: (block) => this.#blocked(block) },
+    });
     this.#stopAtExit = guard.wrap('profile exit', () => this.stop());
   }
 
@@ -178,6 +179,11 @@ export class ProfileEngine {
   /** A reader's own sequence of windows with the sample types samples, cpu and wall; undefined without continuous profiles. */
   follow(): Follower | undefined {
     return this.#continuous?.windows.follow();
+  }
+
+  /** Tells of a block of the event loop now, if one is under way that is long enough, and not when it has ended: what was active may be gone by then. */
+  checkStall(): void {
+    this.#heartbeat.check();
   }
 
   /** The live heap's samples with their age, for the leak detector; undefined when earlier ones were lost. */
@@ -260,19 +266,21 @@ export class ProfileEngine {
   }
 
   /** Twenty times a second. */
-  #beat({ nowMillis, activeMillis }: Beat): void {
-    const { stalls } = this.#options;
+  #beat(nowMillis: number, activeMillis: number): void {
     this.#activeMillis += activeMillis;
-    if (stalls !== undefined && activeMillis >= stalls.thresholdMillis) this.#blocked(nowMillis, activeMillis);
-    else this.#continuous?.windows.tick();
+    this.#continuous?.windows.tick();
     if (nowMillis - this.#governedMillis >= GOVERN_MILLIS) this.#govern(nowMillis);
     if (nowMillis >= this.#lookAtMillis) this.#look(nowMillis);
   }
 
-  #blocked(nowMillis: number, durationMillis: number): void {
-    const { stalls, clock } = this.#options;
-    const stretch = this.#continuous?.windows.stretch(durationMillis);
-    stalls?.onBlock({ startEpochMillis: clock.epochMillis(nowMillis - durationMillis), durationMillis, stretch });
+  #blocked({ endMillis, durationMillis: upToMillis, wasWaiting }: LoopBlock): void {
+    const { stalls } = this.#options;
+    if (stalls === undefined) return;
+    const sampled = wasWaiting ? '' : (this.#continuous?.stretch(upToMillis) ?? NOT_SAMPLED);
+    // The samples may have seen a pause in it.
+    const durationMillis = typeof sampled === 'string' ? upToMillis : upToMillis - sampled.skippedMillis;
+    if (durationMillis < stalls.thresholdMillis) return;
+    stalls.onBlock({ startMillis: endMillis - durationMillis, durationMillis, wasWaiting, sampled });
   }
 
   #look(nowMillis: number): void {

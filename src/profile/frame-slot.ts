@@ -85,6 +85,8 @@ export class FrameSlot implements LabelSlot {
     return context as SampleSubject;
   }
 
+  rotating(): void {}
+
   rotated(): void {}
 
   stop(): void {}

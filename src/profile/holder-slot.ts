@@ -72,6 +72,10 @@ export class HolderSlot implements LabelSlot {
     return { active, route: '', own };
   }
 
+  rotating(): void {
+    if (this.#hooked && this.#state[0] !== this.#sampleCount) this.#sampled(this.#options.active());
+  }
+
   /** A new holder for the samples from now on; the counter has begun again. */
   rotated(): void {
     this.#sampleCount = this.#state[0] as number;

@@ -58,6 +58,7 @@ export interface LabelSlot {
   left(active: object | undefined, before: unknown): void;
   label<R>(own: LabelSet, fn: () => R): R;
   subjectOf(context: object): SampleSubject;
+  rotating(): void;
   rotated(): void;
   stop(): void;
 }
@@ -136,6 +137,11 @@ export class SampleLabels {
   /** The span that was active when the samples with this context were taken, where that is known. */
   activeOf(context: object): object | undefined {
     return this.#slot?.subjectOf(context).active;
+  }
+
+  /** A window of the profiler is about to end, which may be in the middle of what is active. */
+  rotating(): void {
+    this.#slot?.rotating();
   }
 
   /** A window of the profiler has ended and the next begun. */

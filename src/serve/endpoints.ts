@@ -11,6 +11,7 @@ import { html, json, redirect, send, text, type Answer } from './answer.ts';
 import { linksPage } from './page.ts';
 import { pprofError, pprofProfiles, type PprofRequest, type ProfileReads } from './pprof.ts';
 import { redact } from './redact.ts';
+import { lastStalls, type StallReads } from './stalls.ts';
 import { parseTarget, positiveInteger, relativeReference, type Target } from './target.ts';
 
 /** Longest profile on request, in seconds. */
@@ -38,6 +39,7 @@ export interface EndpointDeps {
     | undefined;
   readonly profiles: ProfileReads | undefined;
   readonly traces: { list(): readonly TraceEntry[] } | undefined;
+  readonly stalls: StallReads | undefined;
   /** Answers `{ level, findings }`. */
   readonly leaks: { verdict(): unknown } | undefined;
   /** The settings in force; secrets are taken out here. */
@@ -166,7 +168,7 @@ function indexEndpoint(title: string, endpoints: readonly Endpoint[]): Endpoint 
   return { path: '/', description: 'This page.', answer: () => html(page) };
 }
 
-function signalEndpoints({ metrics, traces, leaks }: EndpointDeps): Endpoint[] {
+function signalEndpoints({ metrics, traces, stalls, leaks }: EndpointDeps): Endpoint[] {
   return [
     {
       path: '/metrics',
@@ -178,6 +180,11 @@ function signalEndpoints({ metrics, traces, leaks }: EndpointDeps): Endpoint[] {
       path: '/debug/traces',
       description: `The last traces, newest first: some of the ordinary, the failed and the slow. limit=${TRACES_DEFAULT}, trace_id=.`,
       answer: traces === undefined ? switchedOff('SONDE_TRACES') : ({ query }) => lastTraces(traces.list(), query),
+    },
+    {
+      path: '/debug/stalls',
+      description: 'The last blocks of the event loop, newest first, and the stack that held it. limit=, route=, trace_id=, format=text.',
+      answer: stalls === undefined ? switchedOff('SONDE_PROFILING') : ({ query, accept }) => lastStalls(stalls, query, accept),
     },
     {
       path: '/debug/leaks',

@@ -61,6 +61,7 @@ export function endpointsOf(deps: Partial<EndpointDeps> & { guard: Guard }): End
     metrics: { collect: () => registryOf(deps.guard).collect(), resource: {}, onDropped: () => {} },
     profiles: undefined,
     traces: undefined,
+    stalls: undefined,
     leaks: undefined,
     config: () => ({}),
     isReady: () => true,
