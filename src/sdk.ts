@@ -15,6 +15,7 @@ import {
   idsOf,
   runSuppressed,
   runWith,
+  SAMPLED,
   SPAN_KEY,
 } from './core/context.ts';
 import { StderrDiag, type Diag } from './core/diag.ts';
@@ -46,10 +47,12 @@ import { ProcessMetrics } from './metrics/process.ts';
 import { Registry } from './metrics/registry.ts';
 import { RuntimeMetrics } from './metrics/runtime.ts';
 import { selfFamilies, type ProfileReading } from './metrics/self.ts';
+import { StallMetrics } from './metrics/stalls.ts';
 import { ConfigError, describeProblem, type Options } from './options.ts';
 import { ProfileEngine } from './profile/engine.ts';
 import { HeapSnapshots } from './profile/heap-snapshot.ts';
 import { SampleLabels } from './profile/labels.ts';
+import { Stalls, type StallEvent } from './profile/stalls.ts';
 import { averageObjectBytes } from './profile/snapshot-cost.ts';
 import { READ_SECONDS_MAX } from './profile/timed-reads.ts';
 import { V8ProfilerNext } from './profile/v8-profiler-next.ts';
@@ -120,6 +123,7 @@ export class SondeRuntime implements Sonde {
   readonly endpoints: Endpoints | undefined;
   readonly profile: ProfileEngine;
   readonly leaks: LeakDetector | undefined;
+  readonly stalls: Stalls | undefined;
   readonly heapSnapshots: HeapSnapshots | undefined;
   readonly metrics: Registry;
   readonly traces: TraceRing;
@@ -132,6 +136,7 @@ export class SondeRuntime implements Sonde {
   readonly #resource: ProcessResource;
   readonly #tracing: Tracing;
   readonly #labels: SampleLabels | undefined;
+  readonly #stallMetrics = new StallMetrics();
   readonly #requests: ServerRequests;
   readonly #clients: ClientRequests;
   readonly #runtime: RuntimeMetrics;
@@ -184,6 +189,7 @@ export class SondeRuntime implements Sonde {
     this.#otelMetrics = new OtelMetricsBridge(guard, () => require('./otel-metrics-sdk.js') as MetricsSdk);
     this.#promClient = new PromClientBridge(guard);
     this.metrics = this.#registry();
+    if (config.profiling) this.stalls = this.#stalls();
     const directories = [() => dirname(process.argv[1] ?? ''), () => process.cwd(), () => __dirname];
     const v8ProfilerNext = new V8ProfilerNext({ diag, directories });
     this.profile = this.#profileEngine(v8ProfilerNext);
@@ -333,6 +339,7 @@ export class SondeRuntime implements Sonde {
         leaks: this.#leakReading(),
       }),
     );
+    if (this.#config.profiling) registry.register('stalls', () => this.#stallMetrics.families());
     registry.register('application:opentelemetry', this.#otelMetrics.collector);
     registry.register('application:prom-client', this.#promClient.collector);
     return registry;
@@ -406,8 +413,9 @@ export class SondeRuntime implements Sonde {
   }
 
   #profileEngine(v8ProfilerNext: V8ProfilerNext): ProfileEngine {
-    const { profiling, profileHistoryBytes, overheadCpuPercent, overheadMemoryBytes } = this.#config;
-    return new ProfileEngine({
+    const { profiling, profileHistoryBytes, overheadCpuPercent, overheadMemoryBytes, stallMillis } = this.#config;
+    const { stalls } = this;
+    const engine = new ProfileEngine({
       guard: this.#guard,
       diag: this.#diag,
       clock: this.#clock,
@@ -418,7 +426,29 @@ export class SondeRuntime implements Sonde {
       ownDirectory: __dirname,
       labels: this.#labels,
       v8ProfilerNext,
+      stalls: stalls && { thresholdMillis: stallMillis, onBlock: (block) => stalls.add(block) },
     });
+    // What blocks the loop and answers at once would have ended when the loop turns again.
+    const check = this.#guard.wrap('stalls', () => engine.checkStall());
+    if (stalls !== undefined) this.#tracing.watchSlow(stallMillis, check);
+    return engine;
+  }
+
+  #stalls(): Stalls {
+    const stalls = new Stalls({
+      guard: this.#guard,
+      diag: this.#diag,
+      clock: this.#clock,
+      ownDirectory: __dirname,
+      observe: ({ durationMillis, cause, traceId, spanId, startEpochMillis }, endMillis) => {
+        const span = traceId === undefined || spanId === undefined ? undefined : { traceId, spanId, traceFlags: SAMPLED, startEpochMillis };
+        this.#stallMetrics.observe(durationMillis / 1000, cause, { span, endMillis });
+      },
+      addEvent: this.#guard.wrap('stall events', addStallEvent),
+      nameOf: (span) => (span instanceof Span ? (span.root ?? span).name : ''),
+    });
+    this.#runtime.onGc((_type, durationSeconds, startMillis) => stalls.collected(startMillis, durationSeconds * 1000));
+    return stalls;
   }
 
   #leakDetector(engine: ProfileEngine): LeakDetector {
@@ -480,6 +510,7 @@ export class SondeRuntime implements Sonde {
       devtools: this.#config.profiling ? this.profile?.devtools : undefined,
       heapSnapshots: this.heapSnapshots,
       traces: traces ? this.traces : undefined,
+      stalls: this.stalls,
       leaks: this.leaks,
       config: () => this.#config,
       isReady: () => true,
@@ -530,6 +561,16 @@ export class SondeRuntime implements Sonde {
     this.leaks?.start();
     // Last: whoever waits for the line may ask for a profile at once.
     if (address !== undefined) this.#diag.announce(`${this.#title()} listening on ${address.url}`);
+  }
+}
+
+/** On the span that was active, or on the request's when that one has ended. */
+function addStallEvent(active: object, { name, attributes, epochMillis }: StallEvent): void {
+  if (active instanceof Span) {
+    const span = active.isRecording() ? active : active.root;
+    span?.addEvent(name, attributes, Math.max(epochMillis, span.startEpochMillis));
+  } else {
+    (active as Partial<ApiSpan>).addEvent?.(name, attributes, epochMillis);
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Span as ApiSpan } from '@opentelemetry/api';
 import type { LeakVerdict } from './leak/findings.ts';
 import type { Family } from './metrics/family.ts';
+import type { StallEntry } from './profile/stall-entry.ts';
 import type { OwnLabels } from './profile/labels.ts';
 import type { ProfileReads } from './serve/pprof.ts';
 import type { TraceEntry } from './trace/trace-entry.ts';
@@ -22,6 +23,8 @@ export interface Sonde {
   };
   /** The verdict on memory leaks; undefined when leaks are not watched. */
   readonly leaks: { verdict(): LeakVerdict } | undefined;
+  /** The last hundred blocks of the event loop, newest first; undefined when profiling is off. */
+  readonly stalls: { list(): readonly StallEntry[] } | undefined;
   /** The last traces of this process, newest first. */
   readonly traces: { list(): readonly TraceEntry[] };
   /**

@@ -11,7 +11,20 @@ import type { SampleLabels } from './labels.ts';
 import type { NativeProfilers } from './native.ts';
 import { OwnCost, type OwnCpuSeconds } from './own-cost.ts';
 import { SAMPLING_INTERVAL_MICROS } from './v8.ts';
+import type { Stretch } from './stretch.ts';
 import type { RingLimits } from './window-ring.ts';
+
+/**
+ * To look at a stall ends a window and takes 1 to 6 ms of the loop. So it gets a hundredth of the time, and a tenth of a second in
+ * advance: a service that stalls all the time has a few stacks a second.
+ */
+const STRETCH_TIME_SHARE = 0.01;
+const STRETCH_MILLIS_MAX = 100;
+
+/** What a stretch may seem to have taken at most, on a machine that does not let us run. */
+const STRETCH_COST_MILLIS_MAX = 50;
+
+const TOO_MANY_STRETCHES = 'there were too many in a short time to look at all';
 
 /** What Sonde may cost. */
 export interface Budget {
@@ -40,6 +53,9 @@ export class ContinuousProfile {
   readonly #own: OwnCost;
   readonly #governor: Governor;
   #ownSeconds = 0;
+  /** What may still be spent on stalls, and when that was reckoned. */
+  #stretchMillis = STRETCH_MILLIS_MAX;
+  #reckonedMillis = 0;
 
   constructor(options: ContinuousOptions) {
     const { native, diag, labels, guard, clock, history: limits } = options;
@@ -67,6 +83,19 @@ export class ContinuousProfile {
 
   ownCpuSeconds(): OwnCpuSeconds {
     return this.#own.read();
+  }
+
+  /** What was sampled in the milliseconds that have just passed, for a stall; or why it cannot be told. */
+  stretch(durationMillis: number): Stretch | string {
+    const { clock } = this.#options;
+    const nowMillis = clock.monotonicMillis();
+    const earnedMillis = (nowMillis - this.#reckonedMillis) * STRETCH_TIME_SHARE;
+    this.#stretchMillis = Math.min(STRETCH_MILLIS_MAX, this.#stretchMillis + earnedMillis);
+    this.#reckonedMillis = nowMillis;
+    if (this.#stretchMillis <= 0) return TOO_MANY_STRETCHES;
+    const stretch = this.windows.stretch(durationMillis);
+    this.#stretchMillis -= Math.min(clock.monotonicMillis() - nowMillis, STRETCH_COST_MILLIS_MAX);
+    return stretch;
   }
 
   /** Looks at what the last `seconds` cost, in which the event loop was busy for the share `utilization`; answers whether the rate was changed, which blocks for 10 to 60 ms. */

@@ -69,6 +69,7 @@ export class CpuSampler {
 
   /** What was sampled since the start or the last cut. `judges` also looks whether the sampling thread is stuck. */
   cut(judges: boolean): TimeTree {
+    this.#options.labels?.rotating();
     const tree = this.#profiler().stop(true);
     if (judges) this.#restartIfStuck();
     this.#options.labels?.rotated();

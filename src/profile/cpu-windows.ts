@@ -8,7 +8,8 @@ import type { CpuSampler } from './cpu-sampler.ts';
 import { Follower } from './follower.ts';
 import type { Profile } from './profile.ts';
 import { StackTable } from './stack-table.ts';
-import { fromTimeTree, stretchOf, type Stretch, type TimeTree, type TimeTreeOptions } from './v8.ts';
+import { stretchOf, type Stretch } from './stretch.ts';
+import { fromTimeTree, type TimeTree, type TimeTreeOptions } from './v8.ts';
 import { WindowRing, type RingLimits } from './window-ring.ts';
 
 const WINDOW_MILLIS_MAX = 10_000;
@@ -138,7 +139,7 @@ export class CpuWindows {
     const toMicros = clock.epochMillis(clock.monotonicMillis()) * 1000;
     return this.#rotate((tree, options) => {
       const activeOf = (context: object): object | undefined => this.#sampler.activeOf(context);
-      return stretchOf(tree, { fromMicros: toMicros - durationMillis * 1000, toMicros, activeOf }, options);
+      return stretchOf(tree, { ...options, fromMicros: toMicros - durationMillis * 1000, toMicros, activeOf });
     });
   }
 

@@ -9,7 +9,7 @@ import type { HeapSamples } from '../core/heap-samples.ts';
 import { type Budget, ContinuousProfile } from './continuous.ts';
 import { DevtoolsProfiles } from './devtools.ts';
 import type { Follower } from './follower.ts';
-import { type Beat, Heartbeat } from './heartbeat.ts';
+import { Heartbeat, type LoopBlock } from './heartbeat.ts';
 import { HeapSampler } from './heap-sampler.ts';
 import { profileCpu } from './inspector.ts';
 import type { OwnLabels, SampleLabels } from './labels.ts';
@@ -18,8 +18,9 @@ import { loadNativeProfilers } from './native.ts';
 import type { OwnCpuSeconds } from './own-cost.ts';
 import { merge, only, type Profile, type SampleFilter, select, subtract } from './profile.ts';
 import { ProfileError } from './profile-error.ts';
+import type { Block } from './stall-description.ts';
 import { checkSeconds, TimedReads } from './timed-reads.ts';
-import { fromCpuProfile, type Stretch } from './v8.ts';
+import { fromCpuProfile } from './v8.ts';
 import type { V8ProfilerNext } from './v8-profiler-next.ts';
 import type { RingLimits } from './window-ring.ts';
 
@@ -30,12 +31,7 @@ const LOOK_MILLIS = 2000;
 const LOOK_PAUSE_FACTOR = 2000;
 const LOOK_MILLIS_MAX = 10;
 
-/** A block of the event loop, and what was sampled in it; nothing without continuous profiles. */
-export interface Block {
-  readonly startEpochMillis: number;
-  readonly durationMillis: number;
-  readonly stretch: Stretch | undefined;
-}
+const NOT_SAMPLED = '@datadog/pprof is not running, which samples the stacks';
 
 export interface ProfileEngineOptions {
   readonly guard: Guard;
@@ -113,10 +109,15 @@ export class ProfileEngine {
   #profilerBytes = 0;
 
   constructor(options: ProfileEngineOptions) {
-    const { guard, clock } = options;
+    const { guard, clock, stalls } = options;
     this.#options = options;
     this.#reads = new TimedReads(guard);
-    this.#heartbeat = new Heartbeat({ guard, clock, onBeat: (beat) => this.#beat(beat) });
+    this.#heartbeat = new Heartbeat({
+      guard,
+      clock,
+      onBeat: ({ nowMillis, activeMillis }) => this.#beat(nowMillis, activeMillis),
+      blocks: stalls && { thresholdMillis: stalls.thresholdMillis, onBlock: (block) => this.#blocked(block) },
+    });
     this.#stopAtExit = guard.wrap('profile exit', () => this.stop());
     this.devtools = new DevtoolsProfiles(
       {
@@ -209,6 +210,11 @@ export class ProfileEngine {
     return this.#state === 'started' ? this.#continuous?.windows.follow() : undefined;
   }
 
+  /** Tells of a block of the event loop now, if one is under way that is long enough, and not when it has ended: what was active may be gone by then. */
+  checkStall(): void {
+    this.#heartbeat.check();
+  }
+
   /** The live heap's samples with their age, for the leak detector; undefined when earlier ones were lost. */
   async heapSamples(): Promise<HeapSamples | undefined> {
     return await this.#heap?.samples();
@@ -294,19 +300,21 @@ export class ProfileEngine {
   }
 
   /** Twenty times a second. */
-  #beat({ nowMillis, activeMillis }: Beat): void {
-    const { stalls } = this.#options;
+  #beat(nowMillis: number, activeMillis: number): void {
     this.#activeMillis += activeMillis;
-    if (stalls !== undefined && activeMillis >= stalls.thresholdMillis) this.#blocked(nowMillis, activeMillis);
-    else this.#continuous?.windows.tick();
+    this.#continuous?.windows.tick();
     if (nowMillis - this.#governedMillis >= GOVERN_MILLIS) this.#govern(nowMillis);
     if (nowMillis >= this.#lookAtMillis) this.#look(nowMillis);
   }
 
-  #blocked(nowMillis: number, durationMillis: number): void {
-    const { stalls, clock } = this.#options;
-    const stretch = this.#continuous?.windows.stretch(durationMillis);
-    stalls?.onBlock({ startEpochMillis: clock.epochMillis(nowMillis - durationMillis), durationMillis, stretch });
+  #blocked({ endMillis, durationMillis: upToMillis, wasWaiting }: LoopBlock): void {
+    const { stalls } = this.#options;
+    if (stalls === undefined) return;
+    const sampled = wasWaiting ? '' : (this.#continuous?.stretch(upToMillis) ?? NOT_SAMPLED);
+    // The samples may have seen a pause in it.
+    const durationMillis = typeof sampled === 'string' ? upToMillis : upToMillis - sampled.skippedMillis;
+    if (durationMillis < stalls.thresholdMillis) return;
+    stalls.onBlock({ startMillis: endMillis - durationMillis, durationMillis, wasWaiting, sampled });
   }
 
   #look(nowMillis: number): void {

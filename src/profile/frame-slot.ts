@@ -89,6 +89,8 @@ export class FrameSlot implements LabelSlot {
     this.#profiler = profiler;
   }
 
+  rotating(): void {}
+
   rotated(): void {}
 
   stop(): void {}

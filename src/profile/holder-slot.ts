@@ -72,6 +72,10 @@ export class HolderSlot implements LabelSlot {
     return { active, route: '', own };
   }
 
+  rotating(): void {
+    if (this.#hooked && this.#state[0] !== this.#sampleCount) this.#sampled(this.#options.active());
+  }
+
   sampledBy(profiler: NativeTimeProfiler): void {
     this.#profiler = profiler;
     this.#state = profiler.state;

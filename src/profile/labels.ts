@@ -62,6 +62,7 @@ export interface LabelSlot {
   subjectOf(context: object): SampleSubject;
   /** Another profiler samples from now on, with the same context key. */
   sampledBy(profiler: NativeTimeProfiler): void;
+  rotating(): void;
   rotated(): void;
   stop(): void;
 }
@@ -148,6 +149,11 @@ export class SampleLabels {
   /** The span that was active when the samples with this context were taken, where that is known. */
   activeOf(context: object): object | undefined {
     return this.#slot?.subjectOf(context).active;
+  }
+
+  /** A window of the profiler is about to end, which may be in the middle of what is active. */
+  rotating(): void {
+    this.#slot?.rotating();
   }
 
   /** A window of the profiler has ended and the next begun. */

@@ -127,43 +127,6 @@ export function fromTimeTree(tree: TimeTree, options: TimeTreeOptions): Profile 
   });
 }
 
-/** The samples of a stretch of time, and what was active for most of them. */
-export interface Stretch {
-  /** With the sample type samples alone. */
-  readonly profile: Profile;
-  readonly active: object | undefined;
-}
-
-/** What a time profile holds of the time between two moments in epoch microseconds; nothing where hits have no time. */
-export function stretchOf(
-  tree: TimeTree,
-  { fromMicros, toMicros, activeOf }: { fromMicros: number; toMicros: number; activeOf: (context: object) => object | undefined },
-  options: TimeTreeOptions,
-): Stretch {
-  const builder = new ProfileBuilder(1);
-  const labelIds = labelIdsOf(builder, 0, options);
-  const hitsOf = new Map<object | undefined, number>();
-  walk(builder, tree.topDownRoot, namedFrame, (node, { contexts = [] }) => {
-    for (const { context, timestamp } of contexts) {
-      const micros = Number(timestamp);
-      if (micros < fromMicros || micros > toMicros) continue;
-      builder.add(node, 0, 1, labelIds(context));
-      const active = context && activeOf(context);
-      hitsOf.set(active, (hitsOf.get(active) ?? 0) + 1);
-    }
-  });
-  const [mostOf] = [...hitsOf].toSorted(([, a], [, b]) => b - a);
-  const profile = builder.build({
-    sampleTypes: [SAMPLES],
-    defaultSampleType: SAMPLES.type,
-    periodType: WALL,
-    period: (options.intervalMicros ?? SAMPLING_INTERVAL_MICROS) * 1000,
-    startEpochMillis: fromMicros / 1000,
-    durationMillis: (toMicros - fromMicros) / 1000,
-  });
-  return { profile, active: mostOf?.[0] };
-}
-
 /** The same from the inspector's CPU profiler, which knows no CPU times. */
 export function fromCpuProfile(profile: Profiler.Profile, startEpochMillis: number, thread?: string): Profile {
   const byId = new Map(profile.nodes.map((node) => [node.id, node]));
@@ -226,7 +189,7 @@ function heapHead(sampleTypes: readonly ValueType[], startEpochMillis: number): 
 }
 
 /** From the context of a hit to the id of its labels in the builder, asked once a context. */
-function labelIdsOf(
+export function labelIdsOf(
   builder: ProfileBuilder,
   unlabelled: number,
   { labelsOf = () => NO_LABELS, thread }: TimeTreeOptions,
@@ -248,7 +211,7 @@ function outermost(builder: ProfileBuilder, name: string): number {
 }
 
 /** The frame of a node of the addon's trees. */
-function namedFrame(builder: ProfileBuilder, { name, scriptName, lineNumber = 0, columnNumber = 0 }: NamedNode): number {
+export function namedFrame(builder: ProfileBuilder, { name, scriptName, lineNumber = 0, columnNumber = 0 }: NamedNode): number {
   return builder.frame(name || '(anonymous)', scriptPath(scriptName), lineNumber, columnNumber);
 }
 

@@ -14,6 +14,7 @@ import { linksPage } from './page.ts';
 import { ABSENT_PROFILES, pprofError, pprofProfiles, type PprofRequest, type ProfileReads } from './pprof.ts';
 import { pprofIndex } from './pprof-index.ts';
 import { redact } from './redact.ts';
+import { lastStalls, type StallReads } from './stalls.ts';
 import { withProfiles, type ProfileHistory } from './trace-profiles.ts';
 import { parseTarget, positiveInteger, relativeReference, type Target } from './target.ts';
 
@@ -45,6 +46,7 @@ export interface EndpointDeps {
   readonly devtools: DevtoolsReads | undefined;
   readonly heapSnapshots: HeapSnapshotReads | undefined;
   readonly traces: { list(): readonly TraceEntry[] } | undefined;
+  readonly stalls: StallReads | undefined;
   /** Answers `{ level, findings }`. */
   readonly leaks: { verdict(): unknown } | undefined;
   /** The settings in force; secrets are taken out here. */
@@ -174,7 +176,7 @@ function indexEndpoint(title: string, endpoints: readonly Endpoint[]): Endpoint 
   return { path: '/', description: 'This page.', answer: () => html(page) };
 }
 
-function signalEndpoints({ metrics, traces, leaks, profiles, clock }: EndpointDeps): Endpoint[] {
+function signalEndpoints({ metrics, traces, stalls, leaks, profiles, clock }: EndpointDeps): Endpoint[] {
   return [
     {
       path: '/metrics',
@@ -189,6 +191,11 @@ function signalEndpoints({ metrics, traces, leaks, profiles, clock }: EndpointDe
         traces === undefined
           ? switchedOff('SONDE_TRACES')
           : ({ query }) => lastTraces(traces.list(), query, profileHistory({ profiles, clock })),
+    },
+    {
+      path: '/debug/stalls',
+      description: 'The last blocks of the event loop, newest first, and the stack that held it. limit=, route=, trace_id=, format=text.',
+      answer: stalls === undefined ? switchedOff('SONDE_PROFILING') : ({ query, accept }) => lastStalls(stalls, query, accept),
     },
     {
       path: '/debug/leaks',

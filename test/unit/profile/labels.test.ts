@@ -56,6 +56,7 @@ class Sampler {
   }
 
   restart(): void {
+    labels.rotating();
     this.state[0] = 0;
     labels.rotated();
   }
@@ -232,6 +233,17 @@ describe('without AsyncContextFrame', () => {
     sampler.state[0] = count - 1;
     const [after] = await serve(spanOf('/b'), 1);
     expect([before, after].map(routeAt)).toEqual(['/a', '/b']);
+  });
+
+  test('a window that ends in the middle of a turn knows whose turn it was, and the next one too', async () => {
+    const found = await active.run(spanOf('/a'), async () => {
+      await nextTurn();
+      const before = sampler.sample();
+      sampler.restart();
+      return [before, sampler.sample()];
+    });
+    await nextTurn();
+    expect(found.map(routeAt)).toEqual(['/a', '/a']);
   });
 
   test('nothing is looked at until there is a request', async () => {

@@ -65,6 +65,7 @@ export function endpointsOf(deps: Partial<EndpointDeps> & { guard: Guard }): End
     devtools: undefined,
     heapSnapshots: undefined,
     traces: undefined,
+    stalls: undefined,
     leaks: undefined,
     config: () => ({}),
     isReady: () => true,
