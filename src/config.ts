@@ -32,6 +32,7 @@ export interface Config {
   readonly traces: boolean;
   readonly logs: boolean;
   readonly profiling: boolean;
+  readonly sourceMaps: boolean;
   readonly leaks: boolean;
   readonly logLevel: DiagLevel;
   /** Undefined: found by `core/resource`. */
@@ -168,6 +169,7 @@ export function readConfig(options: Options, env: Environment): { config: Config
     traces: reader.flag(['traces', options.traces], ['SONDE_TRACES'], true),
     logs: reader.flag(['logs', options.logs], ['SONDE_LOGS'], true),
     profiling: reader.flag(['profiling', options.profiling], ['SONDE_PROFILING'], true),
+    sourceMaps: reader.flag(['sourceMaps', options.sourceMaps], ['SONDE_SOURCE_MAPS'], true),
     leaks: reader.flag(['leaks', options.leaks], ['SONDE_LEAKS'], true),
     logLevel: readLogLevel(reader),
     serviceName: reader.text(['serviceName', options.serviceName], 'OTEL_SERVICE_NAME') ?? resource['service.name'],

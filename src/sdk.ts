@@ -1,6 +1,7 @@
 // Composition root: builds the parts, hands each what it needs of the others, starts and stops them. The only file
 // that knows all. Two steps: `observe` (requests, spans, log ids; light, before the application loads) and `serve`
 // (admin server, runtime metrics, profilers, push of metrics; once the application serves HTTP or asks for it).
+import path from 'node:path';
 import type { Span as ApiSpan } from '@opentelemetry/api';
 import { ClientRequests } from './client-request.ts';
 import { processEnvironment, readConfig, type Config, type OtlpConfig } from './config.ts';
@@ -37,6 +38,7 @@ import { selfFamilies } from './metrics/self.ts';
 import { ConfigError, describeProblem, type Options } from './options.ts';
 import { ProfileEngine } from './profile/engine.ts';
 import { RouteLabels } from './profile/labels.ts';
+import { SourceMaps } from './profile/source-maps.ts';
 import { ServerRequests } from './request.ts';
 import { Access } from './serve/access.ts';
 import type { AdminServer } from './serve/admin.ts';
@@ -103,6 +105,8 @@ export class SondeRuntime implements Sonde {
   readonly endpoints: Endpoints | undefined;
   readonly profile: ProfileEngine | undefined;
   readonly leaks: LeakDetector | undefined;
+  /** From functions that run to those of the sources, for whatever names functions to people. */
+  readonly sourceMaps: SourceMaps | undefined;
   readonly metrics: Registry;
   readonly traces: TraceRing;
   /** Observes a Fastify instance that was made before Sonde started. */
@@ -165,8 +169,12 @@ export class SondeRuntime implements Sonde {
     this.#otelMetrics = new OtelMetricsBridge(guard, () => require('./otel-metrics-sdk.js') as MetricsSdk);
     this.#promClient = new PromClientBridge(guard);
     this.metrics = this.#registry();
+    if (config.sourceMaps) {
+      this.sourceMaps = new SourceMaps({ guard, diag, workerFile: path.join(__dirname, 'profile/source-map-worker.js') });
+    }
     if (config.profiling || config.leaks) {
-      this.profile = new ProfileEngine({ guard, diag, clock, cpu: config.profiling, heap: true, labels });
+      const { sourceMaps } = this;
+      this.profile = new ProfileEngine({ guard, diag, clock, cpu: config.profiling, heap: true, labels, sourceMaps });
     }
     if (config.leaks) this.leaks = this.#leakDetector(this.profile!);
     if (config.enabled) this.endpoints = this.#endpoints();
@@ -269,6 +277,7 @@ export class SondeRuntime implements Sonde {
       this.#admin?.close();
       this.leaks?.stop();
       this.profile?.stop();
+      this.sourceMaps?.stop();
       this.#runtime.stop();
       this.#process.stop();
     });

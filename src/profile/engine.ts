@@ -32,6 +32,8 @@ export interface ProfileEngineOptions {
   readonly heap: boolean;
   /** Labels of the samples of continuous profiling; none without it. */
   readonly labels?: RouteLabels | undefined;
+  /** Makes the frames of what is read those of the sources; without it they are those of the code that runs. */
+  readonly sourceMaps?: { apply(profile: Profile): Promise<Profile> } | undefined;
   /** How the addon is loaded; for tests of its absence. */
   readonly loadNative?: () => Promise<NativeProfilers>;
 }
@@ -109,12 +111,12 @@ export class ProfileEngine {
    * Rejects with ProfileError.
    */
   async cpu(read: TimeRead): Promise<Profile> {
-    return select(await this.#time(read), ['samples', 'cpu']);
+    return await this.#mapped(select(await this.#time(read), ['samples', 'cpu']));
   }
 
   /** The same with wall time, in which waiting on the event loop is `(idle)`. */
   async wall(read: TimeRead): Promise<Profile> {
-    return select(await this.#time(read), ['samples', 'wall']);
+    return await this.#mapped(select(await this.#time(read), ['samples', 'wall']));
   }
 
   /**
@@ -125,14 +127,15 @@ export class ProfileEngine {
     const sampler = this.#heapSampler();
     if (read.gc === true) await sampler.collectGarbage();
     const { seconds } = read;
-    if (seconds === undefined) return await sampler.read();
+    if (seconds === undefined) return await this.#mapped(await sampler.read());
     checkSeconds(seconds);
-    return await this.#timed(async () => {
+    const difference = await this.#timed(async () => {
       const before = await sampler.read();
       await this.#wait(seconds, read.signal);
       if (read.gc === true) await sampler.collectGarbage();
       return subtract(await sampler.read(), before);
     });
+    return await this.#mapped(difference);
   }
 
   /** The live heap's samples with their age, for the leak detector; undefined when earlier ones were lost. */
@@ -161,6 +164,10 @@ export class ProfileEngine {
       cpuRestarts: this.#windows?.restarts ?? 0,
       heapRestarts: this.#heap?.restarts ?? 0,
     };
+  }
+
+  async #mapped(profile: Profile): Promise<Profile> {
+    return (await this.#options.sourceMaps?.apply(profile)) ?? profile;
   }
 
   async #time(read: TimeRead): Promise<Profile> {
