@@ -40,28 +40,34 @@ const KEYWORDS = new Set(
 );
 
 const WORD_AT_END = /[#$\p{ID_Continue}]+$/u;
-const STARTS_FUNCTION = /^(?:[({[#"'*\d]|[$_\p{ID_Start}])/u;
 const FUNCTION_AT_END = /(?:\basync\s*)?\bfunction\s*\*?\s*$/;
+const ARROW = /^(?:async\b|[$_\p{ID_Start}][$\p{ID_Continue}]*\s*=>)/u;
+/** The body of a class or one of its fields, and what may stand before. */
+const FIELD = /^[{[#"'\d$_\p{ID_Start}]/u;
+const BEFORE_FIELD = /(?:[{};\n]|\*\/|^)[^\S\n]*$/;
 
 /** Looks at a place for a function that V8 calls `name`, empty for none. */
 export function functionStart(name: string, { before, after }: Surroundings): FunctionStart {
-  if (!STARTS_FUNCTION.test(after)) return NO;
   const bare = name.replace(/^(?:get|set) /, '');
-  if (/^class\b/.test(after)) return classStart(bare, { before, after });
+  if (after.startsWith('(')) return parenthesis(name, bare, before);
+  if (ARROW.test(after)) return assigned(name, before) ?? MAYBE;
+  if (/^class\b/.test(after)) return classStart(name, { before, after });
+  return after.startsWith('{') || (FIELD.test(after) && BEFORE_FIELD.test(before)) ? FIELDS : NO;
+}
+
+function parenthesis(name: string, bare: string, before: string): FunctionStart {
   const text = before.trimEnd();
-  const isParenthesis = after.startsWith('(');
-  if (isParenthesis && /\bconstructor$/.test(text)) return CONSTRUCTOR;
-  if (bare === '' || bare.startsWith('<')) return isParenthesis && wordAtEnd(text) !== undefined ? NO : MAYBE;
-  if (isParenthesis && endsWithName(text, bare)) return found(name, { text, before }, [bare]);
-  if (isParenthesis && (text.endsWith(`"${bare}"`) || text.endsWith(`'${bare}'`))) return QUOTED;
-  const start = assigned(bare, before);
-  if (start !== undefined || !isParenthesis) return start ?? FIELDS;
-  return wordAtEnd(text) === undefined ? MAYBE : NO;
+  if (/\bconstructor$/.test(text)) return CONSTRUCTOR;
+  const isNamed = bare !== '' && !bare.startsWith('<');
+  if (isNamed && endsWithName(text, bare)) return found(name, { text, before }, [bare]);
+  if (isNamed && (text.endsWith(`"${bare}"`) || text.endsWith(`'${bare}'`))) return QUOTED;
+  return (isNamed ? assigned(name, before) : undefined) ?? (wordAtEnd(text) === undefined ? MAYBE : NO);
 }
 
 /** Where the name of a class stands that encloses a place and is no further than `before` reaches. */
 export function classNameStart(name: string, before: string): NamePart | undefined {
-  const escaped = escape(name);
+  if (!/^[$_\p{ID_Start}][$\p{ID_Continue}]*$/u.test(name)) return undefined;
+  const escaped = name.replaceAll('$', '\\$');
   const declared = new RegExp(
     `\\bclass\\s+(?=${escaped}(?![$\\p{ID_Continue}]))|(?<![$.\\p{ID_Continue}])(?=${escaped}\\s*=\\s*class\\b)`,
     'gu',
@@ -73,9 +79,8 @@ export function classNameStart(name: string, before: string): NamePart | undefin
 
 function classStart(name: string, { before, after }: Surroundings): FunctionStart {
   const own = /^class\s+(?!extends\b)/.exec(after)?.[0].length;
-  if (own !== undefined && after.startsWith(name, own))
-    return { fits: 'yes', parts: [{ text: name, index: 0, offset: own }], isOfClass: false };
-  return assigned(name, before) ?? MAYBE;
+  if (name === '' || own === undefined || !after.startsWith(name, own)) return assigned(name, before) ?? MAYBE;
+  return { fits: 'yes', parts: [{ text: name, index: 0, offset: own }], isOfClass: false };
 }
 
 /** `name = `, `name: ` and the like, with or without `function` behind it. */
@@ -108,8 +113,4 @@ function endsWithName(text: string, name: string): boolean {
 function wordAtEnd(text: string): string | undefined {
   const word = WORD_AT_END.exec(text)?.[0];
   return word === undefined || KEYWORDS.has(word) ? undefined : word;
-}
-
-function escape(name: string): string {
-  return name.replace(/[^\p{ID_Continue}]/gu, '\\$&');
 }

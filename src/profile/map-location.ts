@@ -83,15 +83,16 @@ export function sourcePath(source: string, directory: string, script: string): s
 }
 
 function belowAncestor(relative: string, script: string): string {
-  let fallback: string | undefined;
-  for (let directory = path.dirname(script), parent = ''; directory !== parent; directory = path.dirname(directory)) {
-    parent = path.dirname(directory);
-    const candidate = path.join(directory, relative);
-    if (existsSync(candidate)) return candidate;
-    if (fallback === undefined && existsSync(path.join(directory, 'package.json'))) fallback = candidate;
-    if (directory === parent) break;
-  }
-  return fallback ?? path.join(path.dirname(script), relative);
+  const folders = ancestors(path.dirname(script));
+  const found = folders.find((folder) => existsSync(path.join(folder, relative)));
+  const folder = found ?? folders.find((candidate) => existsSync(path.join(candidate, 'package.json'))) ?? path.dirname(script);
+  return path.join(folder, relative);
+}
+
+/** A folder and those it is in, the closest first. */
+function ancestors(folder: string): string[] {
+  const parent = path.dirname(folder);
+  return parent === folder ? [folder] : [folder, ...ancestors(parent)];
 }
 
 /** As it is where there is such a file, without URL escapes otherwise. */

@@ -78,9 +78,9 @@ class Lookup {
     const segment = this.#segment;
     const line = segment[GENERATED_LINE] as number;
     const column = segment[GENERATED_COLUMN] as number;
-    // Segments should be in the order of columns, and are with most makers.
-    if (line === this.#last[GENERATED_LINE] && column < (this.#last[GENERATED_COLUMN] as number)) {
-      this.#answerAgain(first, next);
+    // Segments should be in the order of columns, each once, and are with most makers.
+    if (line === this.#last[GENERATED_LINE] && column <= (this.#last[GENERATED_COLUMN] as number)) {
+      if (column < (this.#last[GENERATED_COLUMN] as number)) this.#answerAgain(first, next);
       return next;
     }
     let open = next;
@@ -98,7 +98,7 @@ class Lookup {
     const column = this.#segment[GENERATED_COLUMN] as number;
     for (let position = from; position < to; position++) {
       const at = position * ANSWER;
-      const isEarlier = this.#answers[at] !== line || (this.#answers[at + GENERATED_COLUMN] as number) <= column;
+      const isEarlier = this.#answers[at] !== line || (this.#answers[at + GENERATED_COLUMN] as number) < column;
       if (isEarlier && (this.#positions[2 * position + 1] as number) >= column) this.#answer(position, this.#segment);
     }
   }
