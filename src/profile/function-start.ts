@@ -36,7 +36,10 @@ const FIELDS: FunctionStart = { fits: 'maybe', parts: [], isOfClass: true };
 
 /** Words that stand before the parenthesis of a function without being its name. */
 const KEYWORDS = new Set(
-  'async await case default delete do else extends function get in instanceof new of return set static throw typeof void yield'.split(' '),
+  (
+    'async await case catch default delete do else extends for function get if in instanceof new of return set static switch throw ' +
+    'typeof void while yield'
+  ).split(' '),
 );
 
 const WORD_AT_END = /[#$\p{ID_Continue}]+$/u;
@@ -62,6 +65,11 @@ function parenthesis(name: string, bare: string, before: string): FunctionStart 
   if (isNamed && endsWithName(text, bare)) return found(name, { text, before }, [bare]);
   if (isNamed && (text.endsWith(`"${bare}"`) || text.endsWith(`'${bare}'`))) return QUOTED;
   return (isNamed ? assigned(name, before) : undefined) ?? (wordAtEnd(text) === undefined ? MAYBE : NO);
+}
+
+/** Whether a word before a parenthesis is part of the language and no function's name. */
+export function isKeyword(word: string): boolean {
+  return KEYWORDS.has(word);
 }
 
 /** Where the name of a class stands that encloses a place and is no further than `before` reaches. */
@@ -112,5 +120,5 @@ function endsWithName(text: string, name: string): boolean {
 
 function wordAtEnd(text: string): string | undefined {
   const word = WORD_AT_END.exec(text)?.[0];
-  return word === undefined || KEYWORDS.has(word) ? undefined : word;
+  return word === undefined || isKeyword(word) ? undefined : word;
 }

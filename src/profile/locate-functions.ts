@@ -1,7 +1,7 @@
 // Where functions of a script come from: what V8 says of them, the text of the script and its source map put together.
 // For the worker. Pure.
 import type { FunctionStart, NamePart } from './function-start.ts';
-import { classNameStart, functionStart } from './function-start.ts';
+import { classNameStart, functionStart, isKeyword } from './function-start.ts';
 import type { ScriptText } from './script-text.ts';
 import type { Original } from './source-map.ts';
 import { askMap } from './source-map.ts';
@@ -34,7 +34,8 @@ interface Candidate extends GeneratedFunction {
   readonly index: number;
   readonly fits: FunctionStart['fits'];
   readonly parts: readonly (NamePart & Place)[];
-  readonly isAwaiterBody: boolean;
+  /** The name of the async function that this is the body of. */
+  readonly bodyOf: string | undefined;
 }
 
 /** What functionStart needs to see; longer names than this are not looked up. */
@@ -44,8 +45,12 @@ const AFTER_BYTES = 40;
 /** How far up the name of a class is looked for. */
 const CLASS_BYTES = 65_536;
 
-/** What the TypeScript compiler makes of an async function below ES2017 has no segment of its own; the one before is the function's. */
-const AWAITER_BODY = /\b__awaiter\)?\([^()]*, function\* ?$/;
+/**
+ * What the TypeScript compiler makes of an async function below ES2017: a nameless one in it that does the work and has
+ * no segment of its own. The segment before it is the function's, and so is its name, if it has one.
+ */
+const AWAITER_BODY =
+  /(?:([$\w]+)\s*[=:]?\s*\([^()]*\)\s*(?:=>|\{\s*return)\s*(?:\(0, )?(?:[$\w]+\.)?)?\b__awaiter\)?\([^()]*, function\* ?$/;
 
 /** Names in a map are also those of what is called or read at a place, and with some makers string literals. */
 const IDENTIFIER = /^#?[$_\p{ID_Start}][$\p{ID_Continue}]*$/u;
@@ -66,7 +71,7 @@ export function locateFunctions(functions: readonly GeneratedFunction[], text: S
   const answers = new Map(queries.map((query, i) => [query, originals[i]]));
   for (const candidate of trusted) {
     const original = answers.get(candidate);
-    if (original?.source === undefined || !(original.generatedLine === candidate.line || candidate.isAwaiterBody)) continue;
+    if (original?.source === undefined || !(original.generatedLine === candidate.line || candidate.bodyOf !== undefined)) continue;
     const { source, line, column } = original;
     sources[candidate.index] = { source, line, column, name: nameOf(candidate, answers) };
   }
@@ -89,12 +94,20 @@ function candidates(functions: readonly GeneratedFunction[], indexes: readonly n
     const before = text.before(offset, BEFORE_BYTES);
     const { fits, parts, isOfClass } = functionStart(one.name, { before, after: text.after(offset, AFTER_BYTES) });
     if (fits === 'no') return [];
-    const isAwaiterBody = one.name === '' && AWAITER_BODY.test(before);
-    if (!isOfClass || one.name === '') return [{ ...one, fits, parts: placed(parts, one, before), isAwaiterBody }];
+    const bodyOf = one.name === '' ? asyncFunction(before) : undefined;
+    if (!isOfClass || one.name === '') return [{ ...one, fits, parts: placed(parts, one, before), bodyOf }];
     const far = text.before(offset, CLASS_BYTES);
     const className = classNameStart(one.name, far);
-    return [{ ...one, fits, parts: className === undefined ? [] : placed([className], one, far), isAwaiterBody }];
+    return [{ ...one, fits, parts: className === undefined ? [] : placed([className], one, far), bodyOf }];
   });
+}
+
+/** The name of the async function whose body begins behind the text, empty for a nameless one; undefined for anything else. */
+function asyncFunction(before: string): string | undefined {
+  const body = AWAITER_BODY.exec(before);
+  if (body === null) return undefined;
+  const name = body[1] ?? '';
+  return isKeyword(name) ? '' : name;
 }
 
 /** Parts of a name with their lines and columns, from their distances to a place; without those whose line begins too far up. */
@@ -109,8 +122,8 @@ function placed(parts: readonly NamePart[], from: Place, before: string): (NameP
 }
 
 /** V8's name with the parts replaced whose identifier has another name in the map. */
-function nameOf({ name, parts }: Candidate, answers: ReadonlyMap<Place, Original | undefined>): string {
-  let renamed = name;
+function nameOf({ name, parts, bodyOf = '' }: Candidate, answers: ReadonlyMap<Place, Original | undefined>): string {
+  let renamed = name === '' ? bodyOf : name;
   for (const part of parts.toReversed()) {
     const original = answers.get(part);
     const isExact = original?.generatedLine === part.line && original.generatedColumn === part.column;

@@ -21,7 +21,7 @@ function mainThreadMillis(): { read: () => number; close: () => void } {
 /** The longest turn of the event loop until `work` is done. */
 async function longestTurnMillis(work: () => Promise<unknown>): Promise<number> {
   const clock = mainThreadMillis();
-  let isDone = false;
+  const state = { isDone: false };
   let longest = 0;
   await nextTurn();
   let last = clock.read();
@@ -30,9 +30,9 @@ async function longestTurnMillis(work: () => Promise<unknown>): Promise<number> 
     longest = Math.max(longest, now - last);
     last = now;
   };
-  const done = work().finally(() => (isDone = true));
+  const done = work().finally(() => (state.isDone = true));
   note();
-  while (!isDone) {
+  while (!state.isDone) {
     await nextTurn();
     note();
   }
