@@ -39,6 +39,7 @@ export interface Config {
   readonly traces: boolean;
   readonly logs: boolean;
   readonly profiling: boolean;
+  readonly sourceMaps: boolean;
   readonly leaks: boolean;
   readonly heapSnapshot: boolean;
   readonly logLevel: DiagLevel;
@@ -96,6 +97,7 @@ export function readConfig(options: Options, env: Environment): { config: Config
     traces: reader.flag(['traces', options.traces], ['SONDE_TRACES'], true),
     logs: reader.flag(['logs', options.logs], ['SONDE_LOGS'], true),
     profiling: reader.flag(['profiling', options.profiling], ['SONDE_PROFILING'], true),
+    sourceMaps: reader.flag(['sourceMaps', options.sourceMaps], ['SONDE_SOURCE_MAPS'], true),
     leaks: reader.flag(['leaks', options.leaks], ['SONDE_LEAKS'], true),
     heapSnapshot: reader.flag(['heapSnapshot', options.heapSnapshot], ['SONDE_HEAP_SNAPSHOT'], false),
     logLevel: readLogLevel(reader),

@@ -10,6 +10,8 @@ export interface Options {
   readonly traces?: boolean;
   readonly logs?: boolean;
   readonly profiling?: boolean;
+  /** Whether profiles name the sources that code was compiled from, by its source maps. */
+  readonly sourceMaps?: boolean;
   readonly leaks?: boolean;
   /** Serve /debug/heapsnapshot; off, because a snapshot holds every string of the process, secrets included. */
   readonly heapSnapshot?: boolean;

@@ -1,7 +1,7 @@
 // Composition root: builds the parts, hands each what it needs of the others, starts and stops them. The only file
 // that knows all. Two steps: `observe` (requests, spans, log ids; light, before the application loads) and `serve`
 // (admin server, runtime metrics, profilers, push of metrics; once the application serves HTTP or asks for it).
-import { dirname } from 'node:path';
+import path from 'node:path';
 import type { Span as ApiSpan } from '@opentelemetry/api';
 import { ClientRequests } from './client-request.ts';
 import { processEnvironment, readConfig, type Config, type OtlpConfig } from './config.ts';
@@ -57,6 +57,7 @@ import { averageObjectBytes } from './profile/snapshot-cost.ts';
 import { READ_SECONDS_MAX } from './profile/timed-reads.ts';
 import { V8ProfilerNext } from './profile/v8-profiler-next.ts';
 import { pushesProfiles, startProfilePush } from './profile-push.ts';
+import { SourceMaps } from './profile/source-maps.ts';
 import { ServerRequests } from './request.ts';
 import { Access } from './serve/access.ts';
 import type { AdminServer } from './serve/admin.ts';
@@ -124,6 +125,8 @@ export class SondeRuntime implements Sonde {
   readonly profile: ProfileEngine;
   readonly leaks: LeakDetector | undefined;
   readonly stalls: Stalls | undefined;
+  /** From functions that run to those of the sources, for whatever names functions to people. */
+  readonly sourceMaps: SourceMaps | undefined;
   readonly heapSnapshots: HeapSnapshots | undefined;
   readonly metrics: Registry;
   readonly traces: TraceRing;
@@ -189,8 +192,11 @@ export class SondeRuntime implements Sonde {
     this.#otelMetrics = new OtelMetricsBridge(guard, () => require('./otel-metrics-sdk.js') as MetricsSdk);
     this.#promClient = new PromClientBridge(guard);
     this.metrics = this.#registry();
+    if (config.sourceMaps) {
+      this.sourceMaps = new SourceMaps({ guard, diag, workerFile: path.join(__dirname, 'profile/source-map-worker.js') });
+    }
     if (config.profiling) this.stalls = this.#stalls();
-    const directories = [() => dirname(process.argv[1] ?? ''), () => process.cwd(), () => __dirname];
+    const directories = [() => path.dirname(process.argv[1] ?? ''), () => process.cwd(), () => __dirname];
     const v8ProfilerNext = new V8ProfilerNext({ diag, directories });
     this.profile = this.#profileEngine(v8ProfilerNext);
     if (config.heapSnapshot) this.heapSnapshots = this.#heapSnapshots(v8ProfilerNext);
@@ -426,6 +432,7 @@ export class SondeRuntime implements Sonde {
       ownDirectory: __dirname,
       labels: this.#labels,
       v8ProfilerNext,
+      sourceMaps: this.sourceMaps,
       stalls: stalls && { thresholdMillis: stallMillis, onBlock: (block) => stalls.add(block) },
     });
     // What blocks the loop and answers at once would have ended when the loop turns again.
@@ -446,6 +453,7 @@ export class SondeRuntime implements Sonde {
       },
       addEvent: this.#guard.wrap('stall events', addStallEvent),
       nameOf: (span) => (span instanceof Span ? (span.root ?? span).name : ''),
+      mapFrames: this.sourceMaps && ((frames) => this.sourceMaps!.locate(frames)),
     });
     this.#runtime.onGc((_type, durationSeconds, startMillis) => stalls.collected(startMillis, durationSeconds * 1000));
     return stalls;

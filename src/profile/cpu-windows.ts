@@ -114,13 +114,14 @@ export class CpuWindows {
     }
   }
 
-  /** Every window from now on, kept until it is taken. */
-  follow(): Follower {
+  /** Every window from now on, kept until it is taken; `finish` makes of their sum what the reader gets. */
+  follow(finish: (profile: Profile) => Promise<Profile>): Follower {
     this.#rotate();
     const follower = new Follower({
       // Windows are cut for nobody when profiling has stopped.
       cut: () => this.#followers.has(follower) && this.#rotate(),
       leave: () => this.#followers.delete(follower),
+      finish,
     });
     this.#followers.add(follower);
     return follower;

@@ -48,6 +48,8 @@ export interface ProfileEngineOptions {
   readonly ownDirectory: string;
   /** Labels of the samples of continuous profiling; none without it. */
   readonly labels?: SampleLabels | undefined;
+  /** Makes the frames of what is read those of the sources; without it they are those of the code that runs. */
+  readonly sourceMaps?: { apply(profile: Profile): Promise<Profile> } | undefined;
   /** Told of every block of the event loop that is at least this long. */
   readonly stalls?: { readonly thresholdMillis: number; readonly onBlock: (block: Block) => void } | undefined;
   /** How the addon is loaded; for tests of its absence. */
@@ -171,12 +173,12 @@ export class ProfileEngine {
    * Rejects with ProfileError.
    */
   async cpu(read: TimeRead): Promise<Profile> {
-    return select(await this.#time(read), ['samples', 'cpu']);
+    return await this.#mapped(select(await this.#time(read), ['samples', 'cpu']));
   }
 
   /** The same with wall time, in which waiting on the event loop is `(idle)`. */
   async wall(read: TimeRead): Promise<Profile> {
-    return select(await this.#time(read), ['samples', 'wall']);
+    return await this.#mapped(select(await this.#time(read), ['samples', 'wall']));
   }
 
   /**
@@ -207,7 +209,7 @@ export class ProfileEngine {
 
   /** A reader's own sequence of windows with the sample types samples, cpu and wall; undefined without continuous profiles. */
   follow(): Follower | undefined {
-    return this.#state === 'started' ? this.#continuous?.windows.follow() : undefined;
+    return this.#state === 'started' ? this.#continuous?.windows.follow((profile) => this.#mapped(profile)) : undefined;
   }
 
   /** Tells of a block of the event loop now, if one is under way that is long enough, and not when it has ended: what was active may be gone by then. */
@@ -243,6 +245,10 @@ export class ProfileEngine {
     };
   }
 
+  async #mapped(profile: Profile): Promise<Profile> {
+    return (await this.#options.sourceMaps?.apply(profile)) ?? profile;
+  }
+
   async #time(read: TimeRead): Promise<Profile> {
     this.#checkRunning(this.#options.cpu);
     if ('lastSeconds' in read) return await this.#past(read.lastSeconds, read.only);
@@ -273,14 +279,15 @@ export class ProfileEngine {
     const sampler = this.#heapSampler();
     if (read.gc === true) await sampler.collectGarbage();
     const { seconds } = read;
-    if (seconds === undefined) return await take(sampler);
+    if (seconds === undefined) return await this.#mapped(await take(sampler));
     checkSeconds(seconds);
-    return await this.#reads.run(async () => {
+    const difference = await this.#reads.run(async () => {
       const before = await take(sampler);
       await this.#reads.wait(seconds, read.signal);
       if (read.gc === true) await sampler.collectGarbage();
       return await subtract(await take(sampler), before);
     });
+    return await this.#mapped(difference);
   }
 
   #heapSampler(): HeapSampler {

@@ -9,6 +9,8 @@ export interface FollowerDeps {
   /** Ends the window that is under way. */
   readonly cut: () => void;
   readonly leave: (follower: Follower) => void;
+  /** Makes of the sum what readers get. */
+  readonly finish: (profile: Profile) => Promise<Profile>;
 }
 
 export class Follower {
@@ -46,7 +48,7 @@ export class Follower {
     const windows = this.#windows;
     this.#windows = [];
     this.#bytes = 0;
-    return windows.length === 0 ? undefined : await merge(windows);
+    return windows.length === 0 ? undefined : await this.#deps.finish(await merge(windows));
   }
 
   stop(): void {

@@ -29,6 +29,7 @@ export class HeapSampler {
   readonly #inspector = new InspectorHeap();
   readonly #allocations = new Allocations();
   #lookMillis = 0;
+  #cannotLook: string | undefined;
   #lost = false;
   #restarts = 0;
 
@@ -84,15 +85,21 @@ export class HeapSampler {
   async allocs(): Promise<Profile> {
     if (this.#native === undefined) throw new ProfileError(503, 'allocations are not counted because @datadog/pprof is not running');
     await this.look();
+    if (this.#cannotLook !== undefined) throw new ProfileError(503, `allocations cannot be counted: ${this.#cannotLook}`);
     return withAllocations(this.#allocations, await this.read());
   }
 
   /** Looks at what has been allocated since the last look. Blocks for 0.4 ms at 200 live samples, 10 to 40 at 1,200. */
   async look(): Promise<void> {
-    if (this.#native === undefined) return;
+    if (this.#native === undefined || this.#cannotLook !== undefined) return;
     const startMillis = this.#clock.monotonicMillis();
-    const samples = await this.#inspector.samples();
-    if (samples !== undefined) this.#allocations.look(samples);
+    try {
+      const samples = await this.#inspector.samples();
+      if (samples !== undefined) this.#allocations.look(samples);
+    } catch (error) {
+      // Node may forbid the inspector (--permission); who asks for allocations is told.
+      this.#cannotLook = error instanceof Error ? error.message : String(error);
+    }
     this.#lookMillis = this.#clock.monotonicMillis() - startMillis;
   }
 

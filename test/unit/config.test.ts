@@ -325,6 +325,7 @@ describe('the defaults', () => {
       logs: true,
       profiling: true,
       heapSnapshot: false,
+      sourceMaps: true,
       leaks: true,
       logLevel: 'warn',
       serviceName: undefined,
