@@ -7,6 +7,8 @@ import { defineConfig, type Options } from 'tsup';
 const ENTRIES = ['index', 'register', 'express', 'fastify'];
 /** Loaded by `require` while the application waits, so that the bundler must leave them in files of their own. */
 const LAZY = ['otel-metrics-sdk'];
+/** Files that worker threads begin with. */
+const WORKERS = ['profile/source-map-worker'];
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 
 function writeFaces(): void {
@@ -24,7 +26,7 @@ function writeFaces(): void {
 }
 
 const config: Options = {
-  entry: [...ENTRIES.map((name) => `src/${name}.ts`), ...LAZY.map((name) => `src/${name}.ts`)],
+  entry: [...ENTRIES, ...LAZY, ...WORKERS].map((name) => `src/${name}.ts`),
   format: ['cjs'],
   splitting: true,
   // Rollup writes the CommonJS: tsup's own way to split it (sucrase) turns `?.` and class fields into helper calls.

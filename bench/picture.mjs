@@ -60,7 +60,7 @@ function drawPanel({ title, figures }, top) {
 }
 
 function drawBar({ name, title, addedMicros }, { y, scale }) {
-  const isSonde = ['off', 'defaults', 'otlp'].includes(name);
+  const isSonde = ['off', 'defaults', 'unprofiled', 'otlp'].includes(name);
   const x = MARGIN + LABEL_WIDTH;
   const at = (micros) => (x + Math.max(0, micros) * scale).toFixed(1);
   const width = (Math.max(0, addedMicros.median) * scale).toFixed(1);

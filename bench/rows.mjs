@@ -30,6 +30,12 @@ export const ROWS = [
     whileRunning: [effects.sondeCounts, effects.sondeKeepsTraces, effects.sondeProfiles, effects.logLinesHaveIds('"trace_id":"')],
   },
   {
+    name: 'unprofiled',
+    title: 'Sonde without profiles and leaks',
+    launch: () => ({ args: SONDE.args, env: { ...SONDE.env, SONDE_PROFILING: 'false', SONDE_LEAKS: 'false' } }),
+    whileRunning: [effects.sondeCounts, effects.sondeKeepsTraces, effects.logLinesHaveIds('"trace_id":"')],
+  },
+  {
     name: 'otlp',
     title: 'Sonde, everything pushed by OTLP',
     launch: ({ sink }) => ({ args: SONDE.args, env: { ...SONDE.env, OTEL_EXPORTER_OTLP_ENDPOINT: sink.url } }),

@@ -39,7 +39,9 @@ export interface Config {
   readonly traces: boolean;
   readonly logs: boolean;
   readonly profiling: boolean;
+  readonly sourceMaps: boolean;
   readonly leaks: boolean;
+  readonly heapSnapshot: boolean;
   readonly logLevel: DiagLevel;
   /** Undefined: found by `core/resource`. */
   readonly serviceName: string | undefined;
@@ -56,6 +58,10 @@ export interface Config {
   readonly knownMethods: readonly string[];
   readonly promClientMetrics: boolean;
   readonly console: ConsoleMode;
+  readonly profileHistoryBytes: number;
+  readonly stallMillis: number;
+  readonly overheadCpuPercent: number;
+  readonly overheadMemoryBytes: number;
   readonly leakSettings: LeakSettings;
   readonly otlpTraces: OtlpConfig | undefined;
   readonly otlpMetrics: OtlpConfig | undefined;
@@ -91,7 +97,9 @@ export function readConfig(options: Options, env: Environment): { config: Config
     traces: reader.flag(['traces', options.traces], ['SONDE_TRACES'], true),
     logs: reader.flag(['logs', options.logs], ['SONDE_LOGS'], true),
     profiling: reader.flag(['profiling', options.profiling], ['SONDE_PROFILING'], true),
+    sourceMaps: reader.flag(['sourceMaps', options.sourceMaps], ['SONDE_SOURCE_MAPS'], true),
     leaks: reader.flag(['leaks', options.leaks], ['SONDE_LEAKS'], true),
+    heapSnapshot: reader.flag(['heapSnapshot', options.heapSnapshot], ['SONDE_HEAP_SNAPSHOT'], false),
     logLevel: readLogLevel(reader),
     serviceName: reader.text(['serviceName', options.serviceName], 'OTEL_SERVICE_NAME') ?? resource['service.name'],
     resourceAttributes: resource,
@@ -111,6 +119,20 @@ export function readConfig(options: Options, env: Environment): { config: Config
     ),
     promClientMetrics: reader.flag(['promClientMetrics', options.promClientMetrics], ['SONDE_PROM_CLIENT_METRICS'], true),
     console: reader.oneOf(['console', options.console], ['SONDE_LOGS_CONSOLE'], ['json', 'all', 'off'], 'json'),
+    profileHistoryBytes: reader.integer(
+      ['profile.historyBytes', options.profile?.historyBytes],
+      ['SONDE_PROFILING_HISTORY_BYTES'],
+      [1_048_576, 1_073_741_824],
+      8 * 1_048_576,
+    ),
+    stallMillis: reader.integer(['profile.stallMillis', options.profile?.stallMillis], ['SONDE_STALL_MILLIS'], [20, 60_000], 100),
+    overheadCpuPercent: readCpuPercent(reader, options),
+    overheadMemoryBytes: reader.integer(
+      ['overhead.memoryBytes', options.overhead?.memoryBytes],
+      ['SONDE_OVERHEAD_MEMORY_BYTES'],
+      [8 * 1_048_576, Number.MAX_SAFE_INTEGER],
+      32 * 1_048_576,
+    ),
     leakSettings: {
       warmUpSeconds: reader.integer(undefined, ['SONDE_LEAKS_WARM_UP_SECONDS'], [0, 86_400], LEAK_SETTINGS.warmUpSeconds),
       windowSeconds: reader.integer(undefined, ['SONDE_LEAKS_WINDOW_SECONDS'], [5, 86_400], LEAK_SETTINGS.windowSeconds),
@@ -133,6 +155,15 @@ export function readConfig(options: Options, env: Environment): { config: Config
     pyroscope: readPyroscope(reader, options),
   };
   return { config, problems: reader.problems };
+}
+
+function readCpuPercent(reader: Reader, options: Options): number {
+  const parse = (text: string): number | undefined => {
+    const percent = Number(text);
+    return percent >= 0.1 && percent <= 100 ? percent : undefined;
+  };
+  const given: [string, number | undefined] = ['overhead.cpuPercent', options.overhead?.cpuPercent];
+  return reader.read(given, ['SONDE_OVERHEAD_CPU_PERCENT'], parse, 'a number from 0.1 to 100', 2);
 }
 
 function readLogLevel(reader: Reader): DiagLevel {

@@ -10,13 +10,29 @@ export interface Options {
   readonly traces?: boolean;
   readonly logs?: boolean;
   readonly profiling?: boolean;
+  /** Whether profiles name the sources that code was compiled from, by its source maps. */
+  readonly sourceMaps?: boolean;
   readonly leaks?: boolean;
+  /** Serve /debug/heapsnapshot; off, because a snapshot holds every string of the process, secrets included. */
+  readonly heapSnapshot?: boolean;
   readonly serviceName?: string;
   readonly resourceAttributes?: Readonly<Record<string, string>>;
   readonly host?: string;
   /** 0 to 65535; 0 picks a free one. */
   readonly port?: number;
   readonly token?: string;
+  readonly profile?: {
+    /** Bytes that profiles of the past may take; 8 MiB. */
+    readonly historyBytes?: number;
+    /** A block of the event loop this long is a stall; 100. */
+    readonly stallMillis?: number;
+  };
+  readonly overhead?: {
+    /** CPU that Sonde may use before it samples less, in percent of a core; 2. */
+    readonly cpuPercent?: number;
+    /** Memory that it may hold; 32 MiB. */
+    readonly memoryBytes?: number;
+  };
   readonly sampler?: SamplerName;
   /** 0 to 1. */
   readonly samplerRatio?: number;

@@ -10,8 +10,8 @@ import { otlpProfilesExporter } from './export/otlp-profiles.ts';
 import type { ProfileExporter } from './export/profile-exporter.ts';
 import { pyroscopeExporter } from './export/pyroscope.ts';
 import type { ProfileEngine } from './profile/engine.ts';
-import { follow } from './profile/follow.ts';
-import { encodePprof, functionName } from './profile/pprof.ts';
+import { distinctName } from './profile/frame.ts';
+import { encodePprof } from './profile/pprof.ts';
 import { PushSource } from './profile/push-source.ts';
 import { split } from './profile/split.ts';
 
@@ -25,21 +25,16 @@ export interface ProfilePushDeps {
 
 /** The exporters that the configuration asks for, each with a reader of its own; they push from now on. */
 export function startProfilePush({ pyroscope, otlpProfiles }: Config, deps: ProfilePushDeps): readonly ProfileExporter[] {
-  const { engine, clock } = deps;
-  const followed = {
-    follow: () => follow(engine, () => clock.epochMillis(clock.monotonicMillis())),
-    heap: () => engine.heap(),
-    stats: () => engine.stats(),
-  };
+  const { engine } = deps;
   const exporters: ProfileExporter[] = [];
   if (pyroscope !== undefined) {
-    const source = new PushSource(followed);
+    const source = new PushSource(engine);
     exporters.push(pyroscopeExporter(pyroscope, { ...deps, source, pprof: { split, encode: encodePprof } }));
   }
   if (otlpProfiles !== undefined) {
-    const source = new PushSource(followed);
+    const source = new PushSource(engine);
     const scope = { name: 'sonde', version: VERSION };
-    exporters.push(otlpProfilesExporter(otlpProfiles, { ...deps, source, scope, functionName }));
+    exporters.push(otlpProfilesExporter(otlpProfiles, { ...deps, source, scope, functionName: distinctName }));
   }
   for (const exporter of exporters) exporter.start();
   return exporters;

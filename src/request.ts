@@ -41,6 +41,8 @@ const WAITING: unique symbol = Symbol('sonde.waiting');
 
 /** Where the profiler is told what the samples that it takes from now on are about. */
 export interface SampleLabels {
+  /** A request has become active. */
+  begun(request: Span): void;
   /** The active request is served by `route`; empty when nothing serves it after all. */
   routed(route: string): void;
 }
@@ -146,6 +148,7 @@ export class ServerRequests {
     if ((span.traceFlags & SAMPLED) !== 0) void socket.remoteAddress;
     // Always, sampled or not: on Node 20 a keep-alive connection would otherwise show the previous request's store.
     enter(span);
+    this.#labels?.begun(span);
   }
 
   /** Names the route that serves this response. */

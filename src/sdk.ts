@@ -1,11 +1,23 @@
 // Composition root: builds the parts, hands each what it needs of the others, starts and stops them. The only file
 // that knows all. Two steps: `observe` (requests, spans, log ids; light, before the application loads) and `serve`
 // (admin server, runtime metrics, profilers, push of metrics; once the application serves HTTP or asks for it).
+import path from 'node:path';
 import type { Span as ApiSpan } from '@opentelemetry/api';
 import { ClientRequests } from './client-request.ts';
 import { processEnvironment, readConfig, type Config, type OtlpConfig } from './config.ts';
 import { SystemClock } from './core/clock.ts';
-import { activeContext, activeIds, activeSpan, runSuppressed, runWith, SPAN_KEY } from './core/context.ts';
+import {
+  activeContext,
+  activeIds,
+  activeSpan,
+  type ActiveSpan,
+  followContext,
+  idsOf,
+  runSuppressed,
+  runWith,
+  SAMPLED,
+  SPAN_KEY,
+} from './core/context.ts';
 import { StderrDiag, type Diag } from './core/diag.ts';
 import { onExit } from './core/exit.ts';
 import { Guard } from './core/guard.ts';
@@ -34,10 +46,17 @@ import { LegacyMetrics } from './metrics/legacy.ts';
 import { ProcessMetrics } from './metrics/process.ts';
 import { Registry } from './metrics/registry.ts';
 import { RuntimeMetrics } from './metrics/runtime.ts';
-import { selfFamilies } from './metrics/self.ts';
+import { selfFamilies, type ProfileReading } from './metrics/self.ts';
+import { StallMetrics } from './metrics/stalls.ts';
 import { ConfigError, describeProblem, type Options } from './options.ts';
 import { ProfileEngine } from './profile/engine.ts';
-import { RouteLabels } from './profile/labels.ts';
+import { HeapSnapshots } from './profile/heap-snapshot.ts';
+import { SampleLabels } from './profile/labels.ts';
+import { Stalls, type StallEvent } from './profile/stalls.ts';
+import { averageObjectBytes } from './profile/snapshot-cost.ts';
+import { READ_SECONDS_MAX } from './profile/timed-reads.ts';
+import { V8ProfilerNext } from './profile/v8-profiler-next.ts';
+import { SourceMaps } from './profile/source-maps.ts';
 import { ServerRequests } from './request.ts';
 import { Access } from './serve/access.ts';
 import type { AdminServer } from './serve/admin.ts';
@@ -102,8 +121,12 @@ export class SondeRuntime implements Sonde {
   /** What was wrong with the environment, said together with the start line. */
   problems: readonly string[] = [];
   readonly endpoints: Endpoints | undefined;
-  readonly profile: ProfileEngine | undefined;
+  readonly profile: ProfileEngine;
   readonly leaks: LeakDetector | undefined;
+  readonly stalls: Stalls | undefined;
+  /** From functions that run to those of the sources, for whatever names functions to people. */
+  readonly sourceMaps: SourceMaps | undefined;
+  readonly heapSnapshots: HeapSnapshots | undefined;
   readonly metrics: Registry;
   readonly traces: TraceRing;
   /** Observes a Fastify instance that was made before Sonde started. */
@@ -114,7 +137,8 @@ export class SondeRuntime implements Sonde {
   readonly #clock = new SystemClock();
   readonly #resource: ProcessResource;
   readonly #tracing: Tracing;
-  readonly #labels: RouteLabels | undefined;
+  readonly #labels: SampleLabels | undefined;
+  readonly #stallMetrics = new StallMetrics();
   readonly #requests: ServerRequests;
   readonly #clients: ClientRequests;
   readonly #runtime: RuntimeMetrics;
@@ -148,7 +172,7 @@ export class SondeRuntime implements Sonde {
       push: undefined,
     });
     const { knownMethods, seriesLimit } = config;
-    const labels = config.profiling ? new RouteLabels({ guard, active: activeSpan, routeOf }) : undefined;
+    const labels = config.profiling ? this.#sampleLabels() : undefined;
     this.#labels = labels;
     this.#requests = new ServerRequests(
       { knownMethods, seriesLimit },
@@ -167,10 +191,15 @@ export class SondeRuntime implements Sonde {
     this.#otelMetrics = new OtelMetricsBridge(guard, () => require('./otel-metrics-sdk.js') as MetricsSdk);
     this.#promClient = new PromClientBridge(guard);
     this.metrics = this.#registry();
-    if (config.profiling || config.leaks) {
-      this.profile = new ProfileEngine({ guard, diag, clock, cpu: config.profiling, heap: true, labels });
+    if (config.sourceMaps) {
+      this.sourceMaps = new SourceMaps({ guard, diag, workerFile: path.join(__dirname, 'profile/source-map-worker.js') });
     }
-    if (config.leaks) this.leaks = this.#leakDetector(this.profile!);
+    if (config.profiling) this.stalls = this.#stalls();
+    const directories = [() => path.dirname(process.argv[1] ?? ''), () => process.cwd(), () => __dirname];
+    const v8ProfilerNext = new V8ProfilerNext({ diag, directories });
+    this.profile = this.#profileEngine(v8ProfilerNext);
+    if (config.heapSnapshot) this.heapSnapshots = this.#heapSnapshots(v8ProfilerNext);
+    if (config.leaks) this.leaks = this.#leakDetector(this.profile);
     if (config.enabled) this.endpoints = this.#endpoints();
   }
 
@@ -191,6 +220,7 @@ export class SondeRuntime implements Sonde {
     }
     if (logs) this.#correlateLogs(modules);
     modules.install();
+    if (this.#labels !== undefined) this.#followContext(this.#labels);
     this.#stops.push(
       () => modules.uninstall(),
       instrumentHttpServer(this.#requests, guard),
@@ -272,11 +302,19 @@ export class SondeRuntime implements Sonde {
       await Promise.all([this.#traceExporter?.shutdown(timeoutMillis), this.#metricsExporter?.shutdown(timeoutMillis), ...profiles]);
       this.#admin?.close();
       this.leaks?.stop();
-      this.profile?.stop();
+      this.profile.stop();
       this.#runtime.stop();
       this.#process.stop();
     });
     this.#url = undefined;
+  }
+
+  #followContext(labels: SampleLabels): void {
+    followContext({
+      entering: this.#guard.wrap('profile labels', (active: object | undefined) => labels.entering(active)),
+      left: this.#guard.wrap('profile labels', (active: object | undefined, before: unknown) => labels.left(active, before)),
+    });
+    this.#stops.push(() => followContext(undefined));
   }
 
   #correlateLogs(modules: ModuleHooks): void {
@@ -299,8 +337,14 @@ export class SondeRuntime implements Sonde {
       registry.register('prom-client-defaults', legacy.collector);
     }
     registry.register('sonde', () =>
-      selfFamilies({ failures: this.#guard.failures(), dropped: this.#dropped(), leaks: this.#leakReading() }),
+      selfFamilies({
+        failures: this.#guard.failures(),
+        dropped: this.#dropped(),
+        profile: this.#config.profiling ? this.#profileReading() : undefined,
+        leaks: this.#leakReading(),
+      }),
     );
+    if (this.#config.profiling) registry.register('stalls', () => this.#stallMetrics.families());
     registry.register('application:opentelemetry', this.#otelMetrics.collector);
     registry.register('application:prom-client', this.#promClient.collector);
     return registry;
@@ -326,6 +370,30 @@ export class SondeRuntime implements Sonde {
     return dropped;
   }
 
+  #profileReading(): ProfileReading {
+    const { samplingHz, historySeconds, historyBytes, profilerBytes, cpuSecondsByRoute, ownCpuSeconds, cpuRestarts, heapRestarts } =
+      this.profile.stats();
+    return {
+      samplingHz,
+      historySeconds,
+      cpuSecondsByRoute,
+      ownCpuSeconds: new Map([
+        ['code', ownCpuSeconds?.code ?? 0],
+        ['sampling', ownCpuSeconds?.sampling ?? 0],
+        ['rotation', ownCpuSeconds?.rotation ?? 0],
+        ['sampling_thread', ownCpuSeconds?.samplingThread ?? 0],
+      ]),
+      ownBytes: new Map([
+        ['profile_history', historyBytes],
+        ['profilers', profilerBytes],
+      ]),
+      restarts: new Map([
+        ['cpu', cpuRestarts],
+        ['heap', heapRestarts],
+      ]),
+    };
+  }
+
   #leakReading():
     | { level: string; sites: { function: string; file: string; line: number; level: string; grownBytes: number; bytesPerHour: number }[] }
     | undefined {
@@ -335,6 +403,59 @@ export class SondeRuntime implements Sonde {
       level,
       sites: findings.map(({ site, level: of, grownBytes, bytesPerHour }) => ({ ...site, level: of, grownBytes, bytesPerHour })),
     };
+  }
+
+  #sampleLabels(): SampleLabels {
+    return new SampleLabels({
+      guard: this.#guard,
+      diag: this.#diag,
+      active: activeSpan,
+      idsOf: (span) => idsOf(span as ActiveSpan),
+      routeOf,
+      monotonicMillis: () => this.#clock.monotonicMillis(),
+      prepare: () => this.profile.prepare(),
+    });
+  }
+
+  #profileEngine(v8ProfilerNext: V8ProfilerNext): ProfileEngine {
+    const { profiling, profileHistoryBytes, overheadCpuPercent, overheadMemoryBytes, stallMillis } = this.#config;
+    const { stalls } = this;
+    const engine = new ProfileEngine({
+      guard: this.#guard,
+      diag: this.#diag,
+      clock: this.#clock,
+      cpu: profiling,
+      heap: profiling || this.#config.leaks,
+      history: { seconds: READ_SECONDS_MAX, bytes: profileHistoryBytes },
+      budget: { cpu: overheadCpuPercent / 100, bytes: overheadMemoryBytes },
+      ownDirectory: __dirname,
+      labels: this.#labels,
+      v8ProfilerNext,
+      sourceMaps: this.sourceMaps,
+      stalls: stalls && { thresholdMillis: stallMillis, onBlock: (block) => stalls.add(block) },
+    });
+    // What blocks the loop and answers at once would have ended when the loop turns again.
+    const check = this.#guard.wrap('stalls', () => engine.checkStall());
+    if (stalls !== undefined) this.#tracing.watchSlow(stallMillis, check);
+    return engine;
+  }
+
+  #stalls(): Stalls {
+    const stalls = new Stalls({
+      guard: this.#guard,
+      diag: this.#diag,
+      clock: this.#clock,
+      ownDirectory: __dirname,
+      observe: ({ durationMillis, cause, traceId, spanId, startEpochMillis }, endMillis) => {
+        const span = traceId === undefined || spanId === undefined ? undefined : { traceId, spanId, traceFlags: SAMPLED, startEpochMillis };
+        this.#stallMetrics.observe(durationMillis / 1000, cause, { span, endMillis });
+      },
+      addEvent: this.#guard.wrap('stall events', addStallEvent),
+      nameOf: (span) => (span instanceof Span ? (span.root ?? span).name : ''),
+      mapFrames: this.sourceMaps && ((frames) => this.sourceMaps!.locate(frames)),
+    });
+    this.#runtime.onGc((_type, durationSeconds, startMillis) => stalls.collected(startMillis, durationSeconds * 1000));
+    return stalls;
   }
 
   #leakDetector(engine: ProfileEngine): LeakDetector {
@@ -349,6 +470,15 @@ export class SondeRuntime implements Sonde {
     });
     this.#runtime.onMajorGc(() => detector.majorGc());
     return detector;
+  }
+
+  #heapSnapshots(addon: V8ProfilerNext): HeapSnapshots {
+    const objectBytes = async (): Promise<number | undefined> => {
+      // A sampler that does not run, or has been stolen, is no reason to refuse: the estimate is then the larger one.
+      const profile = await this.profile?.heap().catch(() => undefined);
+      return profile === undefined ? undefined : averageObjectBytes(profile);
+    };
+    return new HeapSnapshots({ diag: this.#diag, addon, objectBytes });
   }
 
   #sayLeak(finding: LeakFinding): void {
@@ -377,13 +507,17 @@ export class SondeRuntime implements Sonde {
     const { metrics, traces, host, token } = this.#config;
     return new Endpoints({
       guard: this.#guard,
+      clock: this.#clock,
       access: new Access({ host, token }),
       title: this.#title(),
       metrics: metrics
         ? { collect: () => this.metrics.collect(), resource: this.#resource.labels, onDropped: (name) => this.#sayCollision(name) }
         : undefined,
       profiles: this.#config.profiling ? this.profile : undefined,
+      devtools: this.#config.profiling ? this.profile?.devtools : undefined,
+      heapSnapshots: this.heapSnapshots,
       traces: traces ? this.traces : undefined,
+      stalls: this.stalls,
       leaks: this.leaks,
       config: () => this.#config,
       isReady: () => true,
@@ -419,7 +553,7 @@ export class SondeRuntime implements Sonde {
     const { startProfilePush } = await import('./profile-push.ts');
     // It may have been shut down meanwhile.
     if (globals[RUNNING] !== this) return;
-    const deps = { guard: this.#guard, diag: this.#diag, clock: this.#clock, resource: this.#resource, engine: this.profile! };
+    const deps = { guard: this.#guard, diag: this.#diag, clock: this.#clock, resource: this.#resource, engine: this.profile };
     this.#profileExporters = startProfilePush(this.#config, deps);
   }
 
@@ -433,11 +567,21 @@ export class SondeRuntime implements Sonde {
     );
     const address = await this.#admin.listen();
     this.#url = address?.url;
-    await this.#guard.runAsync('profile', async () => this.profile?.start());
+    await this.#guard.runAsync('profile', async () => this.profile.start());
     await this.#guard.runAsync('profile push', () => this.#pushProfiles());
     this.leaks?.start();
     // Last: whoever waits for the line may ask for a profile at once.
     if (address !== undefined) this.#diag.announce(`${this.#title()} listening on ${address.url}`);
+  }
+}
+
+/** On the span that was active, or on the request's when that one has ended. */
+function addStallEvent(active: object, { name, attributes, epochMillis }: StallEvent): void {
+  if (active instanceof Span) {
+    const span = active.isRecording() ? active : active.root;
+    span?.addEvent(name, attributes, Math.max(epochMillis, span.startEpochMillis));
+  } else {
+    (active as Partial<ApiSpan>).addEvent?.(name, attributes, epochMillis);
   }
 }
 

@@ -2,6 +2,8 @@
 import type { Span as ApiSpan } from '@opentelemetry/api';
 import type { LeakVerdict } from './leak/findings.ts';
 import type { Family } from './metrics/family.ts';
+import type { StallEntry } from './profile/stall-entry.ts';
+import type { OwnLabels } from './profile/labels.ts';
 import type { ProfileReads } from './serve/pprof.ts';
 import type { TraceEntry } from './trace/trace-entry.ts';
 
@@ -11,10 +13,18 @@ export interface Sonde {
   readonly url: string | undefined;
   /** Reads every metric, as a scrape would. */
   readonly metrics: { collect(): Promise<readonly Family[]> };
-  /** The profiles that are taken all the time; undefined when profiling is off. */
-  readonly profile: ProfileReads | undefined;
+  /** The profiles that are taken all the time. When profiling is off, reads reject and `label` runs what it is given. */
+  readonly profile: ProfileReads & {
+    /**
+     * Runs `fn` with labels on its CPU samples, and on those of everything it starts, besides the labels of the scope around
+     * it; answers what `fn` answers. Names with text, numbers or booleans, 16 at most.
+     */
+    label<R>(labels: OwnLabels, fn: () => R): R;
+  };
   /** The verdict on memory leaks; undefined when leaks are not watched. */
   readonly leaks: { verdict(): LeakVerdict } | undefined;
+  /** The last hundred blocks of the event loop, newest first; undefined when profiling is off. */
+  readonly stalls: { list(): readonly StallEntry[] } | undefined;
   /** The last traces of this process, newest first. */
   readonly traces: { list(): readonly TraceEntry[] };
   /**

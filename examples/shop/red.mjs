@@ -1,11 +1,13 @@
-// Rate, errors and durations per route, computed from two scrapes of http_server_request_duration_seconds as a
-// Prometheus query over the same time would. Pure; called by observer.mjs.
+// Rate, errors, durations and CPU per route, computed from two scrapes of http_server_request_duration_seconds and
+// sonde_cpu_seconds_total as a Prometheus query over the same time would. Pure; called by observer.mjs.
 
 const DURATION = 'http_server_request_duration_seconds';
+const CPU = 'sonde_cpu_seconds_total';
 
 /**
  * RED by method and route, busiest first, without the routes that nobody asked: `{ method, route, perSecond,
- * errorShare, p50Seconds, p99Seconds }`. An error is an answer of 500 and above. `route` is '' where there is no router.
+ * errorShare, p50Seconds, p99Seconds, cpuShare }`. An error is an answer of 500 and above. `route` is '' where there is no
+ * router. The CPU, of one core, is that of the route with all its methods.
  */
 export function redByRoute(before, now, seconds) {
   const routes = new Map();
@@ -25,6 +27,7 @@ export function redByRoute(before, now, seconds) {
     const bound = Number(sample.labels.le.replace('Inf', 'Infinity'));
     buckets.set(bound, (buckets.get(bound) ?? 0) + grown);
   }
+  const cpuSeconds = new Map(growth(before, now, CPU).map(({ sample, grown }) => [sample.labels.http_route ?? '', grown]));
   return Array.from(routes.values())
     .filter(({ count }) => count > 0)
     .map(({ method, route, count, errors, buckets }) => ({
@@ -34,6 +37,7 @@ export function redByRoute(before, now, seconds) {
       errorShare: errors / count,
       p50Seconds: quantile(buckets, 0.5),
       p99Seconds: quantile(buckets, 0.99),
+      cpuShare: route === '' ? undefined : (cpuSeconds.get(route) ?? 0) / seconds,
     }))
     .toSorted((a, b) => b.perSecond - a.perSecond);
 }

@@ -14,14 +14,16 @@ export function reportLines({ services, trace }, load) {
     '',
     ...traceLines(trace),
     `load  ${load.sent} requests sent, ${load.unanswered} without an answer, ${load.skipped} skipped`,
-  ].map((line) => (line.length > COLUMNS ? `${line.slice(0, COLUMNS - 3)}...` : line));
+  ]
+    .map((line) => line.trimEnd())
+    .map((line) => (line.length > COLUMNS ? `${line.slice(0, COLUMNS - 3)}...` : line));
 }
 
 function serviceLines({ name, sondeUrl, routes, cpuShare, heapUsedBytes, delayP99Seconds, delayMaxSeconds, hottest }) {
   return [
     `${name}  ${sondeUrl}  cpu ${percent(cpuShare)}, heap ${megabytes(heapUsedBytes)}, ` +
       `event-loop delay p99 ${millis(delayP99Seconds)}, max ${millis(delayMaxSeconds)}`,
-    `  ${'route'.padEnd(50)}${row('req/s', 'errors', 'p50', 'p99')}`,
+    `  ${'route'.padEnd(50)}${row('req/s', 'errors', 'p50', 'p99', 'cpu')}`,
     ...routes.map(routeLine),
     ...hottest.map(
       (hot, index) => `  ${index === 0 ? 'hottest' : '       '}  ${percent(hot.share).padStart(5)}  ${siteText(hot.name, hot)}`,
@@ -30,13 +32,13 @@ function serviceLines({ name, sondeUrl, routes, cpuShare, heapUsedBytes, delayP9
   ];
 }
 
-function routeLine({ method, route, perSecond, errorShare, p50Seconds, p99Seconds }) {
+function routeLine({ method, route, perSecond, errorShare, p50Seconds, p99Seconds, cpuShare }) {
   const name = `${method} ${route === '' ? '(no router)' : route}`;
-  return `  ${name.padEnd(50)}${row(perSecond.toFixed(1), percent(errorShare), millis(p50Seconds), millis(p99Seconds))}`;
+  return `  ${name.padEnd(50)}${row(perSecond.toFixed(1), percent(errorShare), millis(p50Seconds), millis(p99Seconds), cpuShare === undefined ? '' : percent(cpuShare))}`;
 }
 
 function row(...cells) {
-  return cells.map((cell) => cell.padStart(11)).join('');
+  return cells.map((cell) => cell.padStart(10)).join('');
 }
 
 function leakLines(services) {

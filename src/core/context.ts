@@ -92,6 +92,21 @@ function isSpan(store: Store): store is StoredSpan {
   return (store as Partial<StoredSpan>).isSpan === true;
 }
 
+/** Told when something becomes active, and stops being so, inside one continuation: the profiler's labels. Must not throw. */
+export interface ContextFollower {
+  /** `active` is about to become active; undefined for nothing. What it answers is handed to `left`. */
+  entering(active: object | undefined): unknown;
+  /** `active` is active no more. */
+  left(active: object | undefined, before: unknown): void;
+}
+
+let follower: ContextFollower | undefined;
+
+/** Sets the one follower, or none. */
+export function followContext(next: ContextFollower | undefined): void {
+  follower = next;
+}
+
 /** Makes `span` active for the rest of this asynchronous execution. Data plane: 6 ns on Node 20, 100 ns on 24. */
 export function enter(span: StoredSpan): void {
   storage.enterWith(span);
@@ -99,14 +114,31 @@ export function enter(span: StoredSpan): void {
 
 /** Runs `fn` with a context active and returns what it returns. */
 export function runWith<R>(context: Context, fn: () => R): R {
-  return storage.run(context instanceof SpanView ? context.span : context, fn);
+  const store = context instanceof SpanView ? context.span : context;
+  return follower === undefined ? storage.run(store, fn) : runFollowed(follower, store, fn);
+}
+
+function runFollowed<R>(to: ContextFollower, store: Store, fn: () => R): R {
+  const active = spanIn(store);
+  const before = to.entering(active);
+  try {
+    return storage.run(store, fn);
+  } finally {
+    to.left(active, before);
+  }
 }
 
 /** Makes a context active for the rest of this asynchronous execution and returns how to go back. */
 export function attach(context: Context): () => void {
   const previous = storage.getStore();
-  storage.enterWith(context instanceof SpanView ? context.span : context);
-  return () => storage.enterWith(previous);
+  const store = context instanceof SpanView ? context.span : context;
+  const active = spanIn(store);
+  const before = follower?.entering(active);
+  storage.enterWith(store);
+  return () => {
+    storage.enterWith(previous);
+    follower?.left(active, before);
+  };
 }
 
 /** The active context, a view where the hot path entered a span. */
@@ -116,19 +148,28 @@ export function activeContext(): Context {
   return isSpan(store) ? new SpanView(store) : store;
 }
 
-/** The active span, ours or one that the application put into a context; undefined outside of any. */
-export function activeSpan(): StoredSpan | { spanContext(): SpanIds } | undefined {
+/** A span of ours, or one that the application put into a context. */
+export type ActiveSpan = StoredSpan | { spanContext(): SpanIds };
+
+/** The active span; undefined outside of any. */
+export function activeSpan(): ActiveSpan | undefined {
   const store = storage.getStore();
-  if (store === undefined) return undefined;
-  if (isSpan(store)) return store;
-  return store.getValue(SPAN_KEY) as StoredSpan | { spanContext(): SpanIds } | undefined;
+  return store === undefined ? undefined : spanIn(store);
+}
+
+function spanIn(store: Store): ActiveSpan | undefined {
+  return isSpan(store) ? store : (store.getValue(SPAN_KEY) as ActiveSpan | undefined);
+}
+
+/** The ids of a span. */
+export function idsOf(span: ActiveSpan): SpanIds {
+  return 'isSpan' in span ? span : span.spanContext();
 }
 
 /** The ids of the active span, for logs and exemplars. */
 export function activeIds(): SpanIds | undefined {
   const span = activeSpan();
-  if (span === undefined) return undefined;
-  return 'isSpan' in span ? span : span.spanContext();
+  return span && idsOf(span);
 }
 
 /** The value behind a key in the active context, without building a view. */
@@ -140,7 +181,7 @@ export function activeValue(key: symbol): unknown {
 
 /** Runs `fn` so that the requests it makes are neither measured nor traced: our own exports. */
 export function runSuppressed<R>(fn: () => R): R {
-  return storage.run(SUPPRESSED, fn);
+  return follower === undefined ? storage.run(SUPPRESSED, fn) : runFollowed(follower, SUPPRESSED, fn);
 }
 
 /** Whether the active context asks that nothing be measured or traced. */

@@ -1,4 +1,4 @@
-// What Sonde says about itself: one line on stderr, once per key. Nobody else writes to the console.
+// What Sonde says about itself: one line on stderr, once per key, or as often as its caller allows. Nobody else writes to the console.
 // The descriptor is written directly, because a stream whose reader has gone emits an error event that
 // would end the application, and because console may be wrapped for log correlation.
 import { writeSync } from 'node:fs';
@@ -14,6 +14,8 @@ const KEYS_MAX = 256;
 export interface Diag {
   /** Writes one line `sonde: <message>`, once per key for the life of the process. */
   warn(key: string, message: string): void;
+  /** Writes one line at level `warn`, each time; who calls sees to it that it is not often. */
+  notice(message: string): void;
   /** Writes one line at level `info`, each time. */
   info(message: string): void;
   /** Writes one line at level `debug`, each time. */
@@ -46,6 +48,10 @@ export class StderrDiag implements Diag {
     if (this.#level < ORDER.indexOf('warn') || this.#said.has(key) || this.#said.size >= KEYS_MAX) return;
     this.#said.add(key);
     this.#write(`sonde: ${message}`);
+  }
+
+  notice(message: string): void {
+    if (this.#level >= ORDER.indexOf('warn')) this.#write(`sonde: ${message}`);
   }
 
   info(message: string): void {

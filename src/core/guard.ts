@@ -10,6 +10,16 @@ export interface Timer {
   stop(): void;
 }
 
+/** A timer that calls once each time that it is armed, and never keeps the process alive. */
+export interface Alarm {
+  /** Arms it, anew if it was armed. */
+  arm(): void;
+  stop(): void;
+}
+
+/** As they were when Sonde was loaded: an application's tests may put fake ones in their place, and ours must not run in those. */
+const realTimers = { setTimeout, setImmediate, clearTimeout, clearImmediate };
+
 interface Part {
   failures: number;
   off: boolean;
@@ -72,6 +82,31 @@ export class Guard {
     const timer = setTimeout(this.wrap(part, fn), delayMillis);
     timer.unref();
     return { stop: () => clearTimeout(timer) };
+  }
+
+  /** Calls `fn`, guarded, `delayMillis` after it was armed. */
+  alarm(part: string, delayMillis: number, fn: () => void): Alarm {
+    const call = this.wrap(part, fn);
+    let timer: NodeJS.Timeout | undefined;
+    return {
+      arm: () => (timer === undefined ? (timer = realTimers.setTimeout(call, delayMillis)).unref() : timer.refresh()),
+      stop: () => realTimers.clearTimeout(timer),
+    };
+  }
+
+  /**
+   * Calls `fn`, guarded, at the end of the first turn of the event loop after it was armed. Wakes nobody: a loop that waits goes
+   * on waiting, and the turn is that in which something else happens.
+   */
+  turnEnd(part: string, fn: () => void): Alarm {
+    const call = this.wrap(part, fn);
+    let immediate: NodeJS.Immediate | undefined;
+    const stop = (): void => realTimers.clearImmediate(immediate);
+    const arm = (): void => {
+      stop();
+      immediate = realTimers.setImmediate(call).unref();
+    };
+    return { arm, stop };
   }
 
   /** Failures so far by part, for the metric `sonde_internal_errors_total{part}`. */

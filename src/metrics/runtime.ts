@@ -57,7 +57,7 @@ export class RuntimeMetrics {
     HTTP_DURATION_BOUNDS_SECONDS,
   );
   readonly #gcCells: Readonly<Record<GcType, HistogramCell>>;
-  readonly #gcListeners: ((type: GcType, durationSeconds: number) => void)[] = [];
+  readonly #gcListeners: ((type: GcType, durationSeconds: number, startMillis: number) => void)[] = [];
   readonly #gcObserver: PerformanceObserver;
   #windowRead: EventLoopUtilization = performance.eventLoopUtilization();
   #windowNext: EventLoopUtilization = this.#windowRead;
@@ -89,8 +89,8 @@ export class RuntimeMetrics {
     this.#delay.stop();
   }
 
-  /** Calls `listener` once for every collection, in order, shortly after it ended. */
-  onGc(listener: (type: GcType, durationSeconds: number) => void): void {
+  /** Calls `listener` once for every collection, in order, shortly after it ended; the start is on the clock of `performance.now()`. */
+  onGc(listener: (type: GcType, durationSeconds: number, startMillis: number) => void): void {
     this.#gcListeners.push(this.#guard.wrap('runtime-gc-listener', listener));
   }
 
@@ -142,7 +142,7 @@ export class RuntimeMetrics {
       if (type === undefined) continue;
       const durationSeconds = entry.duration / 1000;
       this.#gcCells[type].observe(durationSeconds);
-      for (const listener of this.#gcListeners) listener(type, durationSeconds);
+      for (const listener of this.#gcListeners) listener(type, durationSeconds, entry.startTime);
     }
   }
 }

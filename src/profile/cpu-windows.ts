@@ -1,26 +1,28 @@
-// Continuous CPU and wall profiling by the addon: windows of at most ten seconds, cut without a gap, kept in a ring
-// and given to whoever is collecting. Owned by the engine. A rotation blocks for 1 to 6 ms with a usual service.
-import type { AsyncLocalStorage } from 'node:async_hooks';
-import { isMainThread } from 'node:worker_threads';
+// Continuous CPU and wall profiling: what the sampler saw, cut into windows of at most ten seconds without a gap, kept in
+// a ring and given to whoever is collecting. Owned by the engine, whose heartbeat says when to look whether a window is over.
+import { isMainThread, threadId } from 'node:worker_threads';
 import type { Clock } from '../core/clock.ts';
-import type { Diag } from '../core/diag.ts';
-import type { Guard, Timer } from '../core/guard.ts';
-import type { RouteLabels } from './labels.ts';
-import { createTimeProfiler, type NativeProfilers, type NativeTimeProfiler } from './native.ts';
-import { NO_LABELS, type Profile } from './profile.ts';
-import { fromTimeTree, SAMPLING_INTERVAL_MICROS } from './v8.ts';
-import { WindowRing } from './window-ring.ts';
+import type { Guard } from '../core/guard.ts';
+import type { CpuCosts } from './cpu-costs.ts';
+import type { CpuSampler } from './cpu-sampler.ts';
+import { Follower } from './follower.ts';
+import type { Profile } from './profile.ts';
+import { StackTable } from './stack-table.ts';
+import { stretchOf, type Stretch } from './stretch.ts';
+import { fromTimeTree, type TimeTree, type TimeTreeOptions } from './v8.ts';
+import { WindowRing, type RingLimits } from './window-ring.ts';
 
 const WINDOW_MILLIS_MAX = 10_000;
 
 /**
- * A rotation costs in proportion to the distinct stacks: 0.4 ms for few, 100 ms for 1,000 stacks of 40 frames. So
- * that such a program is stopped for 10 ms each second rather than for 100 every ten, a window is halved after a
+ * A rotation costs in proportion to the distinct stacks: 0.4 ms for few, 3 us for each node of the tree. So that a program
+ * of wide and deep trees is stopped for 3 ms four times a second rather than for 100 every ten seconds, a window is halved after a
  * rotation above the upper figure, doubled after one below the lower, and short at first.
  */
-const WINDOW_MILLIS_MIN = 1000;
-const ROTATION_MILLIS_HIGH = 6;
-const ROTATION_MILLIS_LOW = 2;
+const WINDOW_MILLIS_MIN = 250;
+const WINDOW_MILLIS_FIRST = 1000;
+const ROTATION_MILLIS_HIGH = 3;
+const ROTATION_MILLIS_LOW = 1;
 
 /** Half a sampling interval: a reader that comes in this time shares the cut of the one before. */
 const SHARED_CUT_MILLIS = 5;
@@ -31,52 +33,43 @@ const SHARED_CUT_MILLIS = 5;
  */
 const WHOLE_MILLIS_MIN = 900;
 
-/** Windows has no SIGPROF, which contexts and CPU times need; there a hit counts as an interval of CPU, and has no label. */
-const HAS_CONTEXTS = process.platform !== 'win32';
+/**
+ * Nodes of the tree that the windows share; a service has some thousands. A full one makes room for another, and is kept by the
+ * windows that were made with it. Room is only taken as it fills.
+ */
+const SHARED_NODES_MAX = 65_536;
+
+const THREAD: string = isMainThread ? 'main' : `worker ${threadId}`;
 
 export interface CpuWindowsOptions {
-  readonly native: NativeProfilers;
+  readonly sampler: CpuSampler;
   readonly guard: Guard;
-  readonly diag: Diag;
   readonly clock: Clock;
-  /** Gives samples their labels; without it they have none. */
-  readonly labels: RouteLabels | undefined;
+  readonly costs: CpuCosts;
+  readonly limits: RingLimits;
 }
 
 export class CpuWindows {
   readonly #options: CpuWindowsOptions;
-  readonly #profiler: NativeTimeProfiler;
-  /** The profiler's context key, where it has one. */
-  readonly #store: AsyncLocalStorage<object | undefined> | undefined;
-  readonly #ring = new WindowRing();
-  /** Lists of those who are collecting now; each gets every window that ends. */
-  readonly #collecting = new Set<Profile[]>();
+  readonly #sampler: CpuSampler;
+  readonly #ring: WindowRing;
+  /** Who is collecting now; each gets every window that ends. */
+  readonly #collecting = new Set<{ push(window: Profile): unknown }>();
+  readonly #followers = new Set<Follower>();
+  #stacks = new StackTable(SHARED_NODES_MAX);
   #windowStartMillis = 0;
-  #windowMillis = WINDOW_MILLIS_MIN;
-  #timer: Timer | undefined;
+  #windowMillis = WINDOW_MILLIS_FIRST;
   #rotations = 0;
   #rotationMillis = 0;
-  #restarts = 0;
 
   constructor(options: CpuWindowsOptions) {
     this.#options = options;
-    const { profiler, store } = createTimeProfiler(options.native, {
-      intervalMicros: SAMPLING_INTERVAL_MICROS,
-      // Twice this is what fits: the event loop may be blocked for fifty seconds before samples lose their CPU time.
-      durationMillis: 3 * WINDOW_MILLIS_MAX,
-      withContexts: HAS_CONTEXTS,
-      collectCpuTime: HAS_CONTEXTS,
-      workaroundV8Bug: false,
-      isMainThread,
-      lineNumbers: false,
-      collectAsyncId: false,
-    });
-    this.#profiler = profiler;
-    this.#store = store;
+    this.#sampler = options.sampler;
+    this.#ring = new WindowRing(options.guard, options.limits);
   }
 
-  get ringBytes(): number {
-    return this.#ring.bytes;
+  get ring(): { readonly bytes: number; readonly seconds: number } {
+    return this.#ring;
   }
 
   get rotations(): number {
@@ -88,27 +81,22 @@ export class CpuWindows {
     return this.#rotationMillis;
   }
 
-  /** How often V8's sampling thread was found stuck and was started again. */
-  get restarts(): number {
-    return this.#restarts;
+  /** Starts sampling; blocks as `CpuSampler.start` does. */
+  start(): void {
+    this.#sampler.start();
+    this.#windowStartMillis = this.#options.clock.monotonicMillis();
   }
 
-  /** Starts sampling. Blocks once, for 10 ms on Node 20 and 25 to 135 ms on 24, as V8 lists all compiled code. */
-  start(): void {
-    this.#profiler.start();
-    if (HAS_CONTEXTS) this.#options.labels?.start(this.#profiler, this.#store);
-    this.#windowStartMillis = this.#options.clock.monotonicMillis();
-    this.#timer = this.#options.guard.every('profile', WINDOW_MILLIS_MIN, () => {
-      // Timers fire a little early or late; the check must not make each window a second longer.
-      if (this.#ageMillis() >= this.#windowMillis - WINDOW_MILLIS_MIN / 2) this.#rotate();
-    });
+  /** Ends the window if its time has come; called some twenty times a second. */
+  tick(): void {
+    if (this.#ageMillis() >= this.#windowMillis) this.#rotate();
   }
 
   stop(): void {
-    this.#timer?.stop();
-    this.#options.labels?.stop();
-    this.#profiler.stop(false);
-    this.#profiler.dispose();
+    // What they have not taken is still theirs.
+    if (this.#followers.size > 0) this.#rotate();
+    this.#followers.clear();
+    this.#sampler.stop();
     this.#ring.clear();
   }
 
@@ -126,45 +114,90 @@ export class CpuWindows {
     }
   }
 
-  /** Windows that hold anything of the last `seconds`, at once. */
-  last(seconds: number): Profile[] {
+  /** Every window from now on, kept until it is taken; `finish` makes of their sum what the reader gets. */
+  follow(finish: (profile: Profile) => Promise<Profile>): Follower {
+    this.#rotate();
+    const follower = new Follower({
+      // Windows are cut for nobody when profiling has stopped.
+      cut: () => this.#followers.has(follower) && this.#rotate(),
+      leave: () => this.#followers.delete(follower),
+      finish,
+    });
+    this.#followers.add(follower);
+    return follower;
+  }
+
+  /** Windows that hold anything of the last `seconds`, at once, oldest first. */
+  last(seconds: number): Generator<Profile> {
     const { clock } = this.#options;
     if (this.#ageMillis() >= WHOLE_MILLIS_MIN) this.#rotate();
     return this.#ring.since(clock.epochMillis(clock.monotonicMillis()) - seconds * 1000);
+  }
+
+  /** What was sampled in the milliseconds that have just passed, for a stall; ends the window. */
+  stretch(durationMillis: number): Stretch {
+    const { clock } = this.#options;
+    const toMicros = clock.epochMillis(clock.monotonicMillis()) * 1000;
+    return this.#rotate((tree, options) => {
+      const activeOf = (context: object): object | undefined => this.#sampler.activeOf(context);
+      return stretchOf(tree, { ...options, fromMicros: toMicros - durationMillis * 1000, toMicros, activeOf });
+    });
+  }
+
+  /** Keeps the ring and what waits for followers below so many bytes; answers whether the ring had to be cut for it. */
+  limitTo(bytes: number): boolean {
+    const followedBytes = [...this.#followers].reduce((sum, follower) => sum + follower.bytes, 0);
+    const excess = this.#ring.bytes + followedBytes - bytes;
+    if (excess > 0) this.#ring.limitTo(this.#ring.bytes - excess);
+    return excess > 0;
+  }
+
+  /** Ends the window and samples at another rate from now on. */
+  changeInterval(intervalMicros: number): void {
+    this.#rotate();
+    this.#sampler.changeInterval(intervalMicros);
+    this.#windowStartMillis = this.#options.clock.monotonicMillis();
   }
 
   #ageMillis(): number {
     return this.#options.clock.monotonicMillis() - this.#windowStartMillis;
   }
 
-  /** Ends the current window and begins the next. */
-  #rotate(): void {
-    const { clock, labels } = this.#options;
+  /** Ends the current window and begins the next; `read` may look at what V8 has answered. */
+  #rotate(): void;
+  #rotate<T>(read: (tree: TimeTree, options: TimeTreeOptions) => T): T;
+  #rotate<T>(read?: (tree: TimeTree, options: TimeTreeOptions) => T): T | undefined {
+    const { clock, costs } = this.#options;
     const startMillis = this.#windowStartMillis;
     const nowMillis = clock.monotonicMillis();
-    const tree = this.#profiler.stop(true);
+    const tree = this.#sampler.cut(nowMillis - startMillis >= WHOLE_MILLIS_MIN);
     this.#windowStartMillis = nowMillis;
-    if (nowMillis - startMillis >= WHOLE_MILLIS_MIN) this.#restartIfStuck();
-    labels?.rotated();
-    const window = fromTimeTree(tree, clock.epochMillis(startMillis), (context) => labels?.labelsOf(context) ?? NO_LABELS);
+    const options: TimeTreeOptions = {
+      startEpochMillis: clock.epochMillis(startMillis),
+      intervalMicros: this.#sampler.intervalMicros,
+      labelsOf: (context) => this.#sampler.labelsOf(context),
+      thread: THREAD,
+      stacks: this.#sharedStacks(),
+    };
+    const window = fromTimeTree(tree, options);
     this.#ring.push(window);
-    for (const windows of this.#collecting) windows.push(window);
+    costs.add(window);
+    costs.addSampling(tree);
+    for (const reader of [...this.#collecting, ...this.#followers]) reader.push(window);
+    const answer = read?.(tree, options);
     this.#rotations += 1;
     this.#adapt(clock.monotonicMillis() - nowMillis);
+    return answer;
+  }
+
+  #sharedStacks(): StackTable {
+    if (this.#stacks.count > SHARED_NODES_MAX / 2) this.#stacks = new StackTable(SHARED_NODES_MAX);
+    return this.#stacks;
   }
 
   #adapt(rotationMillis: number): void {
     this.#rotationMillis += rotationMillis;
     if (rotationMillis > ROTATION_MILLIS_HIGH) this.#windowMillis = Math.max(this.#windowMillis / 2, WINDOW_MILLIS_MIN);
     else if (rotationMillis < ROTATION_MILLIS_LOW) this.#windowMillis = Math.min(this.#windowMillis * 2, WINDOW_MILLIS_MAX);
-  }
-
-  /** A stuck sampling thread takes a whole core and yields empty profiles (DataDog/pprof-nodejs#125). */
-  #restartIfStuck(): void {
-    if (this.#profiler.v8ProfilerStuckEventLoopDetected() === 0) return;
-    this.#profiler.stop(false);
-    this.#profiler.start();
-    this.#restarts += 1;
-    this.#options.diag.debug("V8's CPU profiler was stuck and was restarted");
   }
 }

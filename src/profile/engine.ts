@@ -1,26 +1,37 @@
 // The only owner of the process's profilers; nobody else starts or stops one. sdk.ts starts it once the application
-// listens or falls idle, serve/ and the pushers read from it, any number at once, and profiling goes on undisturbed.
+// listens or falls idle, serve/, the pushers and the leak detector read from it, any number at once, and profiling goes on undisturbed.
 // With the addon CPU profiles are continuous; without it the inspector takes them on request.
+import { isMainThread } from 'node:worker_threads';
 import type { Clock } from '../core/clock.ts';
 import type { Diag } from '../core/diag.ts';
 import type { Guard } from '../core/guard.ts';
 import type { HeapSamples } from '../core/heap-samples.ts';
-import { CpuWindows } from './cpu-windows.ts';
+import { type Budget, ContinuousProfile } from './continuous.ts';
+import { DevtoolsProfiles } from './devtools.ts';
+import type { Follower } from './follower.ts';
+import { Heartbeat, type LoopBlock } from './heartbeat.ts';
 import { HeapSampler } from './heap-sampler.ts';
-import type { HotFunction } from './hot-functions.ts';
-import { hotFunctions } from './hot-functions.ts';
 import { profileCpu } from './inspector.ts';
-import type { RouteLabels } from './labels.ts';
+import type { OwnLabels, SampleLabels } from './labels.ts';
 import type { NativeProfilers } from './native.ts';
 import { loadNativeProfilers } from './native.ts';
-import type { Profile } from './profile.ts';
-import { merge, select, subtract } from './profile.ts';
+import type { OwnCpuSeconds } from './own-cost.ts';
+import { merge, only, type Profile, type SampleFilter, select, subtract } from './profile.ts';
 import { ProfileError } from './profile-error.ts';
+import type { Block } from './stall-description.ts';
+import { checkSeconds, TimedReads } from './timed-reads.ts';
 import { fromCpuProfile } from './v8.ts';
-import { RING_SECONDS } from './window-ring.ts';
+import type { V8ProfilerNext } from './v8-profiler-next.ts';
+import type { RingLimits } from './window-ring.ts';
 
-/** Reads that take time, at once; each holds its windows and cuts two. */
-const READS_MAX = 8;
+/** How often the governor looks, and the least time between two looks at the allocations. */
+const GOVERN_MILLIS = 10_000;
+const LOOK_MILLIS = 2000;
+/** A look at the allocations takes a two-thousandth of the time at most, and is left to the leak detector when it takes longer than this. */
+const LOOK_PAUSE_FACTOR = 2000;
+const LOOK_MILLIS_MAX = 10;
+
+const NOT_SAMPLED = '@datadog/pprof is not running, which samples the stacks';
 
 export interface ProfileEngineOptions {
   readonly guard: Guard;
@@ -30,14 +41,28 @@ export interface ProfileEngineOptions {
   readonly cpu: boolean;
   /** Sample the heap (`SONDE_PROFILING` or `SONDE_LEAKS`). */
   readonly heap: boolean;
+  /** What is kept of the past. */
+  readonly history: RingLimits;
+  readonly budget: Budget;
+  /** Where Sonde's own files are. */
+  readonly ownDirectory: string;
   /** Labels of the samples of continuous profiling; none without it. */
-  readonly labels?: RouteLabels | undefined;
+  readonly labels?: SampleLabels | undefined;
+  /** Makes the frames of what is read those of the sources; without it they are those of the code that runs. */
+  readonly sourceMaps?: { apply(profile: Profile): Promise<Profile> } | undefined;
+  /** Told of every block of the event loop that is at least this long. */
+  readonly stalls?: { readonly thresholdMillis: number; readonly onBlock: (block: Block) => void } | undefined;
   /** How the addon is loaded; for tests of its absence. */
-  readonly loadNative?: () => Promise<NativeProfilers>;
+  readonly loadNative?: () => NativeProfilers;
+  /** For the DevTools formats; the inspector alone makes them without it. */
+  readonly v8ProfilerNext?: V8ProfilerNext | undefined;
 }
 
 /** Either the time to come or the time just passed; seconds above 0 and at most 900. */
-export type TimeRead = { readonly seconds: number; readonly signal?: AbortSignal | undefined } | { readonly lastSeconds: number };
+export type TimeRead = ({ readonly seconds: number; readonly signal?: AbortSignal | undefined } | { readonly lastSeconds: number }) & {
+  /** Only these samples; needs the addon. */
+  readonly only?: SampleFilter | undefined;
+};
 
 export interface HeapRead {
   /** Collect garbage first. */
@@ -51,9 +76,17 @@ export interface HeapRead {
 export interface ProfileEngineStats {
   readonly cpu: 'off' | 'continuous' | 'on-demand';
   readonly heap: 'off' | 'native' | 'inspector';
-  readonly ringBytes: number;
+  /** Samples a second; 0 without continuous profiles. */
+  readonly samplingHz: number;
+  /** The past that is kept, and what that takes. */
+  readonly historySeconds: number;
+  readonly historyBytes: number;
   readonly rotations: number;
-  readonly rotationMillis: number;
+  /** What starting the profilers added to the process's memory. */
+  readonly profilerBytes: number;
+  /** CPU seconds by route, under the empty name those of no route. */
+  readonly cpuSecondsByRoute: ReadonlyMap<string, number>;
+  readonly ownCpuSeconds: OwnCpuSeconds | undefined;
   /** Restarts of a stuck CPU profiler. */
   readonly cpuRestarts: number;
   /** Restarts of a heap sampler that another profiler had stopped. */
@@ -61,17 +94,41 @@ export interface ProfileEngineStats {
 }
 
 export class ProfileEngine {
+  /** The reads in Chrome's formats. */
+  readonly devtools: DevtoolsProfiles;
   readonly #options: ProfileEngineOptions;
-  readonly #stopping = new AbortController();
+  readonly #reads: TimedReads;
+  readonly #heartbeat: Heartbeat;
   readonly #stopAtExit: () => void;
+  #native: NativeProfilers | undefined;
+  #hasLoaded = false;
   #state: 'new' | 'starting' | 'started' | 'stopped' = 'new';
-  #windows: CpuWindows | undefined;
+  #continuous: ContinuousProfile | undefined;
   #heap: HeapSampler | undefined;
-  #reads = 0;
+  #governedMillis = 0;
+  #activeMillis = 0;
+  #lookAtMillis = 0;
+  #profilerBytes = 0;
 
   constructor(options: ProfileEngineOptions) {
+    const { guard, clock, stalls } = options;
     this.#options = options;
-    this.#stopAtExit = options.guard.wrap('profile exit', () => this.stop());
+    this.#reads = new TimedReads(guard);
+    this.#heartbeat = new Heartbeat({
+      guard,
+      clock,
+      onBeat: ({ nowMillis, activeMillis }) => this.#beat(nowMillis, activeMillis),
+      blocks: stalls && { thresholdMillis: stalls.thresholdMillis, onBlock: (block) => this.#blocked(block) },
+    });
+    this.#stopAtExit = guard.wrap('profile exit', () => this.stop());
+    this.devtools = new DevtoolsProfiles(
+      {
+        checkCpu: () => this.#checkRunning(options.cpu),
+        heapSampler: () => this.#heapSampler(),
+        reads: this.#reads,
+      },
+      options.v8ProfilerNext,
+    );
   }
 
   /** Loads and starts the profilers, once; blocks for 20 to 140 ms. What cannot start is said once and replaced. */
@@ -80,14 +137,19 @@ export class ProfileEngine {
     if (this.#state !== 'new') return;
     this.#state = 'starting';
     if (cpu || heap) {
-      const native = await this.#loadNative();
+      const rssBytes = process.memoryUsage.rss();
+      const native = this.#loadNative();
       if (this.#stopped()) return;
       // A sampling signal that arrives while the isolate is torn down may crash the process.
       process.once('exit', this.#stopAtExit);
-      if (native !== undefined && cpu) this.#startWindows(native);
+      if (cpu) this.#startWindows();
       if (heap) await this.#startHeap(native);
+      this.#profilerBytes = Math.max(0, process.memoryUsage.rss() - rssBytes);
     }
-    if (!this.#stopped()) this.#state = 'started';
+    if (this.#stopped()) return;
+    this.#state = 'started';
+    this.#governedMillis = this.#options.clock.monotonicMillis();
+    this.#heartbeat.start();
   }
 
   /** Stops the profilers for good and ends the reads under way with 503. Synchronous, so that it also serves at exit. */
@@ -95,10 +157,12 @@ export class ProfileEngine {
     if (this.#stopped()) return;
     this.#state = 'stopped';
     process.removeListener('exit', this.#stopAtExit);
-    this.#stopping.abort(new ProfileError(503, 'profiling has stopped'));
-    this.#windows?.stop();
+    this.#heartbeat.stop();
+    this.#reads.stop();
+    this.devtools.stop();
+    this.#continuous?.windows.stop();
     this.#heap?.stop();
-    this.#windows = undefined;
+    this.#continuous = undefined;
     this.#heap = undefined;
   }
 
@@ -109,12 +173,12 @@ export class ProfileEngine {
    * Rejects with ProfileError.
    */
   async cpu(read: TimeRead): Promise<Profile> {
-    return select(await this.#time(read), ['samples', 'cpu']);
+    return await this.#mapped(select(await this.#time(read), ['samples', 'cpu']));
   }
 
   /** The same with wall time, in which waiting on the event loop is `(idle)`. */
   async wall(read: TimeRead): Promise<Profile> {
-    return select(await this.#time(read), ['samples', 'wall']);
+    return await this.#mapped(select(await this.#time(read), ['samples', 'wall']));
   }
 
   /**
@@ -122,17 +186,35 @@ export class ProfileEngine {
    * its difference over `seconds`. External memory is one row `(external)`. Rejects with ProfileError.
    */
   async heap(read: HeapRead = {}): Promise<Profile> {
-    const sampler = this.#heapSampler();
-    if (read.gc === true) await sampler.collectGarbage();
-    const { seconds } = read;
-    if (seconds === undefined) return await sampler.read();
-    checkSeconds(seconds);
-    return await this.#timed(async () => {
-      const before = await sampler.read();
-      await this.#wait(seconds, read.signal);
-      if (read.gc === true) await sampler.collectGarbage();
-      return subtract(await sampler.read(), before);
-    });
+    return await this.#heapProfile(read, (sampler) => sampler.read());
+  }
+
+  /**
+   * What was allocated since the start (alloc_space in bytes, estimated from samples), besides what `heap` answers; or what was
+   * allocated in `seconds`. Rejects with ProfileError.
+   */
+  async allocs(read: HeapRead = {}): Promise<Profile> {
+    return await this.#heapProfile(read, (sampler) => sampler.allocs());
+  }
+
+  /**
+   * Runs `fn` with labels on its samples, and on those of everything it starts, besides the labels of the scope around it; answers
+   * what `fn` answers. Text, numbers and booleans, 16 at most; what cannot be a label is said once and left out.
+   * Costs 1 us, and does nothing where samples have no labels.
+   */
+  label<R>(labels: OwnLabels, fn: () => R): R {
+    const { labels: sampleLabels } = this.#options;
+    return sampleLabels === undefined ? fn() : sampleLabels.label(labels, fn);
+  }
+
+  /** A reader's own sequence of windows with the sample types samples, cpu and wall; undefined without continuous profiles. */
+  follow(): Follower | undefined {
+    return this.#state === 'started' ? this.#continuous?.windows.follow((profile) => this.#mapped(profile)) : undefined;
+  }
+
+  /** Tells of a block of the event loop now, if one is under way that is long enough, and not when it has ended: what was active may be gone by then. */
+  checkStall(): void {
+    this.#heartbeat.check();
   }
 
   /** The live heap's samples with their age, for the leak detector; undefined when earlier ones were lost. */
@@ -145,45 +227,67 @@ export class ProfileEngine {
     await this.#heap?.collectGarbage();
   }
 
-  /** The hottest functions of the last seconds by CPU time; none without continuous profiles. */
-  topFunctions(lastSeconds: number, limit: number): HotFunction[] {
-    return hotFunctions(this.#windows?.last(lastSeconds) ?? [], limit);
-  }
-
   stats(): ProfileEngineStats {
     const onDemand = this.#state === 'started' && this.#options.cpu ? 'on-demand' : 'off';
+    const continuous = this.#state === 'started' ? this.#continuous : undefined;
     return {
-      cpu: this.#windows === undefined ? onDemand : 'continuous',
+      cpu: continuous === undefined ? onDemand : 'continuous',
       heap: this.#heap?.kind ?? 'off',
-      ringBytes: this.#windows?.ringBytes ?? 0,
-      rotations: this.#windows?.rotations ?? 0,
-      rotationMillis: this.#windows?.rotationMillis ?? 0,
-      cpuRestarts: this.#windows?.restarts ?? 0,
+      samplingHz: continuous?.hz ?? 0,
+      historySeconds: continuous?.windows.ring.seconds ?? 0,
+      historyBytes: continuous?.windows.ring.bytes ?? 0,
+      profilerBytes: this.#profilerBytes,
+      rotations: continuous?.windows.rotations ?? 0,
+      cpuSecondsByRoute: continuous?.cpuSecondsByRoute ?? new Map(),
+      ownCpuSeconds: continuous?.ownCpuSeconds(),
+      cpuRestarts: continuous?.restarts ?? 0,
       heapRestarts: this.#heap?.restarts ?? 0,
     };
   }
 
+  async #mapped(profile: Profile): Promise<Profile> {
+    return (await this.#options.sourceMaps?.apply(profile)) ?? profile;
+  }
+
   async #time(read: TimeRead): Promise<Profile> {
     this.#checkRunning(this.#options.cpu);
-    if ('lastSeconds' in read) return await this.#past(read.lastSeconds);
+    if ('lastSeconds' in read) return await this.#past(read.lastSeconds, read.only);
     checkSeconds(read.seconds);
-    return await this.#timed(async () => {
-      const until = (): Promise<void> => this.#wait(read.seconds, read.signal);
-      if (this.#windows !== undefined) return await merge(await this.#windows.collect(until));
+    const wanted = read.only;
+    return await this.#reads.run(async () => {
+      const until = (): Promise<void> => this.#reads.wait(read.seconds, read.signal);
+      if (this.#continuous !== undefined) return await merge(filtered(await this.#continuous.windows.collect(until), wanted));
+      if (wanted !== undefined) throw new ProfileError(503, 'samples have no labels because @datadog/pprof is not running');
       const { clock } = this.#options;
       const startEpochMillis = clock.epochMillis(clock.monotonicMillis());
-      return fromCpuProfile(await profileCpu(until), startEpochMillis);
+      return fromCpuProfile(await profileCpu(until), startEpochMillis, isMainThread ? 'main' : undefined);
     });
   }
 
-  async #past(lastSeconds: number): Promise<Profile> {
+  async #past(lastSeconds: number, wanted: SampleFilter | undefined): Promise<Profile> {
     checkSeconds(lastSeconds);
-    if (this.#windows === undefined) {
+    if (this.#continuous === undefined) {
       throw new ProfileError(503, 'the past is not profiled because @datadog/pprof is not running; ask for ?seconds= instead');
     }
-    const windows = this.#windows.last(lastSeconds);
-    if (windows.length === 0) throw new ProfileError(503, 'profiling has begun less than a second ago');
-    return await merge(windows);
+    const windows = this.#continuous.windows.last(lastSeconds);
+    const first = windows.next();
+    if (first.done === true) throw new ProfileError(503, 'profiling has begun less than a second ago');
+    return await merge(filtered(following(first.value, windows), wanted));
+  }
+
+  async #heapProfile(read: HeapRead, take: (sampler: HeapSampler) => Promise<Profile>): Promise<Profile> {
+    const sampler = this.#heapSampler();
+    if (read.gc === true) await sampler.collectGarbage();
+    const { seconds } = read;
+    if (seconds === undefined) return await this.#mapped(await take(sampler));
+    checkSeconds(seconds);
+    const difference = await this.#reads.run(async () => {
+      const before = await take(sampler);
+      await this.#reads.wait(seconds, read.signal);
+      if (read.gc === true) await sampler.collectGarbage();
+      return await subtract(await take(sampler), before);
+    });
+    return await this.#mapped(difference);
   }
 
   #heapSampler(): HeapSampler {
@@ -202,51 +306,74 @@ export class ProfileEngine {
     return this.#state === 'stopped';
   }
 
-  async #timed(read: () => Promise<Profile>): Promise<Profile> {
-    if (this.#reads >= READS_MAX) throw new ProfileError(503, `${READS_MAX} profiles are being taken already`);
-    this.#reads += 1;
-    try {
-      return await read();
-    } finally {
-      this.#reads -= 1;
+  /** Twenty times a second. */
+  #beat(nowMillis: number, activeMillis: number): void {
+    this.#activeMillis += activeMillis;
+    this.#continuous?.windows.tick();
+    if (nowMillis - this.#governedMillis >= GOVERN_MILLIS) this.#govern(nowMillis);
+    if (nowMillis >= this.#lookAtMillis) this.#look(nowMillis);
+  }
+
+  #blocked({ endMillis, durationMillis: upToMillis, wasWaiting }: LoopBlock): void {
+    const { stalls } = this.#options;
+    if (stalls === undefined) return;
+    const sampled = wasWaiting ? '' : (this.#continuous?.stretch(upToMillis) ?? NOT_SAMPLED);
+    // The samples may have seen a pause in it.
+    const durationMillis = typeof sampled === 'string' ? upToMillis : upToMillis - sampled.skippedMillis;
+    if (durationMillis < stalls.thresholdMillis) return;
+    stalls.onBlock({ startMillis: endMillis - durationMillis, durationMillis, wasWaiting, sampled });
+  }
+
+  #look(nowMillis: number): void {
+    const heap = this.#heap;
+    if (heap === undefined || heap.kind === 'inspector') {
+      this.#lookAtMillis = Infinity;
+      return;
     }
+    this.#lookAtMillis = nowMillis + Math.max(LOOK_MILLIS, heap.lookMillis * LOOK_PAUSE_FACTOR);
+    if (heap.lookMillis <= LOOK_MILLIS_MAX) void this.#options.guard.runAsync('profile allocations', () => heap.look());
   }
 
-  /** Resolves after the time; rejects with the reason of `signal`, or with 503 when the engine stops. */
-  async #wait(seconds: number, signal: AbortSignal | undefined): Promise<void> {
-    const stopping = this.#stopping.signal;
-    const either = signal === undefined ? stopping : AbortSignal.any([signal, stopping]);
-    either.throwIfAborted();
-    await new Promise<void>((resolve, reject) => {
-      const abort = (): void => {
-        timer.stop();
-        reject(either.reason as Error);
-      };
-      const timer = this.#options.guard.after('profile wait', seconds * 1000, () => {
-        either.removeEventListener('abort', abort);
-        resolve();
-      });
-      either.addEventListener('abort', abort, { once: true });
-    });
+  #govern(nowMillis: number): void {
+    const seconds = (nowMillis - this.#governedMillis) / 1000;
+    const utilization = this.#activeMillis / 1000 / seconds;
+    this.#governedMillis = nowMillis;
+    this.#activeMillis = 0;
+    // A change of the rate is a pause of ours and no stall of the application's.
+    if (this.#continuous?.govern(seconds, utilization) === true) this.#heartbeat.skip();
   }
 
-  async #loadNative(): Promise<NativeProfilers | undefined> {
+  /** Makes what labels need before anything is sampled: 10 to 25 ms, once. */
+  prepare(): void {
+    if (this.#state !== 'new' || !this.#options.cpu) return;
+    this.#options.guard.run('profile prepare', () => this.#createContinuous());
+  }
+
+  #loadNative(): NativeProfilers | undefined {
+    if (this.#hasLoaded) return this.#native;
+    this.#hasLoaded = true;
     try {
-      return await (this.#options.loadNative ?? loadNativeProfilers)();
+      this.#native = (this.#options.loadNative ?? loadNativeProfilers)();
     } catch (error) {
       this.#fallBack(error);
-      return undefined;
     }
+    return this.#native;
   }
 
-  #startWindows(native: NativeProfilers): void {
-    const { guard, diag, clock, labels } = this.#options;
+  #createContinuous(): void {
+    const native = this.#loadNative();
+    if (native === undefined || this.#continuous !== undefined) return;
+    const { guard, diag, clock, labels, ownDirectory, history, budget } = this.#options;
+    this.#continuous = new ContinuousProfile({ native, guard, diag, clock, labels, ownDirectory, history, budget });
+  }
+
+  #startWindows(): void {
     try {
-      const windows = new CpuWindows({ native, guard, diag, clock, labels });
-      windows.start();
-      this.#windows = windows;
+      this.#createContinuous();
+      this.#continuous?.windows.start();
     } catch (error) {
       // Most often the application runs the same copy of the addon itself; it can have one owner only.
+      this.#continuous = undefined;
       this.#fallBack(error);
     }
   }
@@ -271,9 +398,13 @@ export class ProfileEngine {
   }
 }
 
-function checkSeconds(seconds: number): void {
-  if (seconds > 0 && seconds <= RING_SECONDS) return;
-  throw new ProfileError(400, `seconds must be above 0 and at most ${RING_SECONDS}`);
+function* filtered(profiles: Iterable<Profile>, wanted: SampleFilter | undefined): Generator<Profile> {
+  for (const profile of profiles) yield wanted === undefined ? profile : only(profile, wanted);
+}
+
+function* following<T>(first: T, rest: Iterable<T>): Generator<T> {
+  yield first;
+  yield* rest;
 }
 
 /** The first line of an error; what cannot be loaded comes with the list of all who wanted it. */

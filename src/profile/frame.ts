@@ -1,5 +1,6 @@
 // Functions as V8 knows them, each one object however many windows it is in: the ring's ninety windows would otherwise
 // hold ninety copies of the same five hundred, and adding windows up would compare names instead of objects.
+import { basename } from 'node:path';
 
 /** A function. `line` and `column` are where it starts, 1-based, 0 where there is none. */
 export interface Frame {
@@ -41,4 +42,9 @@ export function frameOf(name: string, file: string, line: number, column: number
   ofName.set(place, created);
   count += 1;
   return created;
+}
+
+/** The name alone, for where the place is not shown beside it: functions without one are told apart by their place. */
+export function distinctName({ name, file, line }: Frame): string {
+  return name === '(anonymous)' && file !== '' ? `(anonymous ${basename(file)}:${line})` : name;
 }

@@ -4,12 +4,12 @@
 import type { Clock } from '../core/clock.ts';
 import type { Diag } from '../core/diag.ts';
 import type { HeapSamples } from '../core/heap-samples.ts';
+import { Allocations } from './allocations.ts';
 import { InspectorHeap } from './inspector.ts';
 import type { NativeHeapProfiler } from './native.ts';
-import type { AllocationNode } from './v8.ts';
 import type { Profile } from './profile.ts';
 import { ProfileError } from './profile-error.ts';
-import { fromAllocationTree, fromHeapSamples, HEAP_INTERVAL_BYTES } from './v8.ts';
+import { type AllocationNode, fromAllocationTree, fromHeapSamples, HEAP_INTERVAL_BYTES, withAllocations } from './v8.ts';
 
 const STACK_DEPTH = 64;
 
@@ -27,6 +27,9 @@ export class HeapSampler {
   readonly #diag: Diag;
   readonly #clock: Clock;
   readonly #inspector = new InspectorHeap();
+  readonly #allocations = new Allocations();
+  #lookMillis = 0;
+  #cannotLook: string | undefined;
   #lost = false;
   #restarts = 0;
 
@@ -67,8 +70,42 @@ export class HeapSampler {
       const tree = allocationTree(this.#native);
       if (tree !== undefined) return fromAllocationTree(tree, external, startEpochMillis);
     }
-    await this.#restart();
-    throw new ProfileError(503, 'another profiler in this process stopped the heap sampler; it is running again, ask once more');
+    return await this.#stolen();
+  }
+
+  /** The same as the inspector has it, garbage of the old generation included; `samples` still tells of what was lost. */
+  async readSamples(): Promise<HeapSamples> {
+    return (await this.#inspector.samples()) ?? (await this.#stolen());
+  }
+
+  /**
+   * What was allocated since the start, estimated, besides what is live. Rejects with 503 where a look at the samples
+   * would collect the heap, and as `read` does.
+   */
+  async allocs(): Promise<Profile> {
+    if (this.#native === undefined) throw new ProfileError(503, 'allocations are not counted because @datadog/pprof is not running');
+    await this.look();
+    if (this.#cannotLook !== undefined) throw new ProfileError(503, `allocations cannot be counted: ${this.#cannotLook}`);
+    return withAllocations(this.#allocations, await this.read());
+  }
+
+  /** Looks at what has been allocated since the last look. Blocks for 0.4 ms at 200 live samples, 10 to 40 at 1,200. */
+  async look(): Promise<void> {
+    if (this.#native === undefined || this.#cannotLook !== undefined) return;
+    const startMillis = this.#clock.monotonicMillis();
+    try {
+      const samples = await this.#inspector.samples();
+      if (samples !== undefined) this.#allocations.look(samples);
+    } catch (error) {
+      // Node may forbid the inspector (--permission); who asks for allocations is told.
+      this.#cannotLook = error instanceof Error ? error.message : String(error);
+    }
+    this.#lookMillis = this.#clock.monotonicMillis() - startMillis;
+  }
+
+  /** How long the last look took. */
+  get lookMillis(): number {
+    return this.#lookMillis;
   }
 
   /**
@@ -91,8 +128,14 @@ export class HeapSampler {
     await this.#inspector.collectGarbage();
   }
 
+  async #stolen(): Promise<never> {
+    await this.#restart();
+    throw new ProfileError(503, 'another profiler in this process stopped the heap sampler; it is running again, ask once more');
+  }
+
   async #restart(): Promise<void> {
     this.#restarts += 1;
+    this.#allocations.restarted();
     this.#lost = true;
     this.#diag.warn('profile:heap-stolen', 'another profiler in this process stopped the heap sampler; it was started again');
     await this.start();

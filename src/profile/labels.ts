@@ -1,45 +1,94 @@
-// Which route the samples of the CPU profile are labelled with, `http.route`. request.ts says here which route serves
-// the active request, the windows of the profiler ask what the context of a sample means; sdk.ts connects them.
-// Where AsyncContextFrame is active (Node 24 and later) the sampler reads a store of ours by itself, and a request enters
-// the one native holder of its route when it is named; what it did before has no label. Elsewhere the sampler reads one
-// slot, and what is active is looked at when one was taken; its route is asked when the window ends.
-import { createHook, type AsyncHook, type AsyncLocalStorage } from 'node:async_hooks';
+// What the samples of the CPU profile are labelled with: `http.route`, `trace_id` and `span_id` of the request or span
+// that was active, and what the application adds for a scope. request.ts and core/context.ts say here what becomes active, the
+// windows of the profiler ask what the context of a sample means; sdk.ts connects them. How a sample comes by its
+// context depends on the Node: frame-slot.ts where AsyncContextFrame is active (Node 24 and later), holder-slot.ts elsewhere.
+import type { AsyncLocalStorage } from 'node:async_hooks';
+import { SAMPLED, type SpanIds } from '../core/context.ts';
+import type { Diag } from '../core/diag.ts';
 import type { Guard } from '../core/guard.ts';
+import { FrameSlot } from './frame-slot.ts';
+import { HolderSlot } from './holder-slot.ts';
 import type { NativeTimeProfiler } from './native.ts';
 import { type LabelSet, NO_LABELS } from './profile.ts';
 
 /** Routes that get a label. An application has tens; beyond this they are no templates but made up from data. */
 const ROUTES_MAX = 1000;
 
-export interface RouteLabelsOptions {
+/** Characters of a label's name and value; labels are for telling apart, not for carrying data. */
+const NAME_CHARS_MAX = 128;
+const VALUE_CHARS_MAX = 256;
+const LABELS_MAX = 16;
+
+/** Names that say what Sonde knows itself. */
+const RESERVED: ReadonlySet<string> = new Set(['http.route', 'trace_id', 'span_id', 'thread']);
+
+/** The record of a request, as far as its samples are about it. */
+export interface LabelledRequest extends SpanIds {
+  readonly startMonotonicMillis: number;
+}
+
+export interface SampleLabelsOptions {
   readonly guard: Guard;
+  readonly diag: Diag;
   /** What is active now, if anything is. */
   readonly active: () => object | undefined;
+  /** Ids of something active. */
+  readonly idsOf: (active: object) => SpanIds;
   /** Route of the request that something active belongs to; empty for none. */
   readonly routeOf: (active: object) => string;
+  readonly monotonicMillis: () => number;
+  /** Makes what labels need, when somebody gives one before the profiler runs; `start` is then called before it returns. */
+  readonly prepare: () => void;
+}
+
+/** What a sample is about, before it is written down as labels. */
+export interface SampleSubject {
+  /** The sampled span that was active. */
+  readonly active: object | undefined;
+  /** Known without it. */
+  readonly route: string;
+  /** The application's own labels. */
+  readonly own: LabelSet;
 }
 
 /** How samples come by their labels on this Node. */
-interface Slot {
+export interface LabelSlot {
+  begun(request: LabelledRequest): void;
   routed(route: string): void;
-  labelsOf(context: object): LabelSet;
+  /** Something is about to become active; the answer is handed to `left`. */
+  entering(active: object | undefined): unknown;
+  left(active: object | undefined, before: unknown): void;
+  label<R>(own: LabelSet, fn: () => R): R;
+  subjectOf(context: object): SampleSubject;
+  /** Another profiler samples from now on, with the same context key. */
+  sampledBy(profiler: NativeTimeProfiler): void;
+  rotating(): void;
   rotated(): void;
   stop(): void;
 }
 
-export class RouteLabels {
-  readonly #options: RouteLabelsOptions;
-  readonly #sets = new Map<string, LabelSet>();
-  #slot: Slot | undefined;
-  #overflowed = 0;
+/** Labels that an application may give to what runs in a scope. */
+export type OwnLabels = Readonly<Record<string, string | number | boolean>>;
 
-  constructor(options: RouteLabelsOptions) {
+export class SampleLabels {
+  readonly #options: SampleLabelsOptions;
+  readonly #routes = new Set<string>();
+  #slot: LabelSlot | undefined;
+  #overflowed = 0;
+  #isPrepared = false;
+
+  constructor(options: SampleLabelsOptions) {
     this.#options = options;
   }
 
-  /** How often a route got no label because 1,000 others had one. */
+  /** How often a route or a label got lost because a thousand others had been there before. */
   get overflowed(): number {
     return this.#overflowed;
+  }
+
+  /** A request has become active. Data plane. */
+  begun(request: LabelledRequest): void {
+    this.#slot?.begun(request);
   }
 
   /** The active request is served by `route`; empty when nothing serves it after all. Data plane. */
@@ -47,10 +96,31 @@ export class RouteLabels {
     this.#slot?.routed(route);
   }
 
+  entering(active: object | undefined): unknown {
+    return this.#slot?.entering(active);
+  }
+
+  left(active: object | undefined, before: unknown): void {
+    this.#slot?.left(active, before);
+  }
+
+  /** Runs `fn`, and whatever it starts, with labels on its samples besides those of the scope around it; answers what it answers. */
+  label<R>(labels: OwnLabels, fn: () => R): R {
+    // A worker that is started with the process has its labels for good.
+    if (this.#slot === undefined) this.#prepare();
+    const own = this.#slot === undefined ? undefined : this.#options.guard.run('profile labels', () => this.#accepted(labels));
+    return own === undefined || this.#slot === undefined ? fn() : this.#slot.label(own, fn);
+  }
+
   /** Labels the samples of a profiler from now on; `store` is its context key where it has one. */
   start(profiler: NativeTimeProfiler, store: AsyncLocalStorage<object | undefined> | undefined): void {
-    const setOf = (route: string): LabelSet | undefined => this.#setOf(route);
-    this.#slot = store === undefined ? new HolderSlot(profiler, this.#options, setOf) : new FrameSlot(profiler, store, setOf);
+    this.#isPrepared = true;
+    if (this.#slot !== undefined) {
+      this.#slot.sampledBy(profiler);
+      return;
+    }
+    const options = { ...this.#options, onOverflow: () => (this.#overflowed += 1) };
+    this.#slot = store === undefined ? new HolderSlot(profiler, options) : new FrameSlot(profiler, store, options);
   }
 
   /** To be called before the profiler stops. */
@@ -61,7 +131,29 @@ export class RouteLabels {
 
   /** What the context of a sample says. */
   labelsOf(context: object): LabelSet {
-    return this.#slot?.labelsOf(context) ?? NO_LABELS;
+    if (this.#slot === undefined) return NO_LABELS;
+    const { active, route: known, own } = this.#slot.subjectOf(context);
+    const { idsOf, routeOf } = this.#options;
+    const labels: Record<string, string> = { ...own };
+    const route = active === undefined ? known : routeOf(active);
+    if (route !== '' && this.#isKnown(route)) labels['http.route'] = route;
+    if (active === undefined) return labels;
+    const { traceId, spanId, traceFlags } = idsOf(active);
+    if ((traceFlags & SAMPLED) !== 0) {
+      labels['trace_id'] = traceId;
+      labels['span_id'] = spanId;
+    }
+    return labels;
+  }
+
+  /** The span that was active when the samples with this context were taken, where that is known. */
+  activeOf(context: object): object | undefined {
+    return this.#slot?.subjectOf(context).active;
+  }
+
+  /** A window of the profiler is about to end, which may be in the middle of what is active. */
+  rotating(): void {
+    this.#slot?.rotating();
   }
 
   /** A window of the profiler has ended and the next begun. */
@@ -69,122 +161,41 @@ export class RouteLabels {
     this.#slot?.rotated();
   }
 
-  /** The one label set of a route; undefined for no route, and for the 1,001st. */
-  #setOf(route: string): LabelSet | undefined {
-    if (route === '') return undefined;
-    let set = this.#sets.get(route);
-    if (set === undefined) {
-      if (this.#sets.size >= ROUTES_MAX) {
-        this.#overflowed += 1;
-        return undefined;
-      }
-      this.#sets.set(route, (set = { 'http.route': route }));
+  #prepare(): void {
+    if (this.#isPrepared) return;
+    this.#isPrepared = true;
+    this.#options.prepare();
+  }
+
+  /** Whether a route may be a label: the first thousand may. */
+  #isKnown(route: string): boolean {
+    if (this.#routes.has(route)) return true;
+    if (this.#routes.size >= ROUTES_MAX) {
+      this.#overflowed += 1;
+      return false;
     }
-    return set;
-  }
-}
-
-/**
- * With AsyncContextFrame: the context of a sample is the label set itself, in a native holder that is made once a route
- * (one a request costs 2 us, entering a made one 0.1). Each request of a connection begins in the connection's own
- * frame, which never had a label.
- */
-class FrameSlot implements Slot {
-  readonly #profiler: NativeTimeProfiler;
-  readonly #store: AsyncLocalStorage<object | undefined>;
-  readonly #setOf: (route: string) => LabelSet | undefined;
-  readonly #holders = new Map<string, object>();
-
-  constructor(profiler: NativeTimeProfiler, store: AsyncLocalStorage<object | undefined>, setOf: (route: string) => LabelSet | undefined) {
-    this.#profiler = profiler;
-    this.#store = store;
-    this.#setOf = setOf;
+    this.#routes.add(route);
+    return true;
   }
 
-  routed(route: string): void {
-    const holder = this.#holders.get(route) ?? this.#createHolder(route);
-    // A router names a route more than once, and what no route serves is mostly in no route's frame.
-    if (this.#store.getStore() !== holder) this.#store.enterWith(holder);
+  /** The application's labels that can be used, as text; what cannot is said once. */
+  #accepted(labels: OwnLabels): LabelSet {
+    const accepted: Record<string, string> = {};
+    const entries = Object.entries(labels ?? {});
+    for (const [name, value] of entries.slice(0, LABELS_MAX)) {
+      const isText = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+      if (isText && name !== '' && name.length <= NAME_CHARS_MAX && !RESERVED.has(name)) {
+        accepted[name] = String(value).slice(0, VALUE_CHARS_MAX);
+      } else {
+        this.#refuse(name.slice(0, NAME_CHARS_MAX));
+      }
+    }
+    if (entries.length > LABELS_MAX) this.#refuse(entries[LABELS_MAX]![0].slice(0, NAME_CHARS_MAX));
+    return accepted;
   }
 
-  labelsOf(context: object): LabelSet {
-    return context as LabelSet;
-  }
-
-  rotated(): void {}
-
-  stop(): void {}
-
-  #createHolder(route: string): object | undefined {
-    const set = this.#setOf(route);
-    if (set === undefined) return undefined;
-    const holder = this.#profiler.createContextHolder(set);
-    this.#holders.set(route, holder);
-    return holder;
-  }
-}
-
-/** What the sampler has in its one slot: of a sample that was taken, what was active. */
-interface Holder {
-  active: object | undefined;
-}
-
-/**
- * Without it: all samples take the holder that is in the sampler's one slot. When a continuation ends and the sampler's
- * counter has moved, the holder is given what is active in it, and the next samples get another. So a continuation
- * costs a hook and one comparison, 0.5 us a request of 13 of them; to look at what is active before each costs 1.4, and
- * without a hook half of the samples have another request's route. Nothing of it runs until a router names a route.
- * Where a continuation runs inside another, what the outer did before counts for the inner: Node parses requests that way.
- */
-class HolderSlot implements Slot {
-  readonly #profiler: NativeTimeProfiler;
-  readonly #options: RouteLabelsOptions;
-  readonly #setOf: (route: string) => LabelSet | undefined;
-  readonly #state: Uint32Array;
-  readonly #hook: AsyncHook;
-  #hooked = false;
-  #sampleCount = 0;
-  #holder: Holder = { active: undefined };
-
-  constructor(profiler: NativeTimeProfiler, options: RouteLabelsOptions, setOf: (route: string) => LabelSet | undefined) {
-    this.#profiler = profiler;
-    this.#options = options;
-    this.#setOf = setOf;
-    this.#state = profiler.state;
-    this.rotated();
-    const sampled = options.guard.wrap('profile labels', () => this.#sampled());
-    const after = (): void => {
-      if (this.#state[0] !== this.#sampleCount) sampled();
-    };
-    this.#hook = createHook({ after });
-  }
-
-  /** The route itself is asked when the window ends. */
-  routed(route: string): void {
-    if (this.#hooked || route === '') return;
-    this.#hooked = true;
-    this.#hook.enable();
-  }
-
-  labelsOf(context: object): LabelSet {
-    const { active } = context as Holder;
-    return (active && this.#setOf(this.#options.routeOf(active))) ?? NO_LABELS;
-  }
-
-  /** A new holder for the samples from now on; the counter has begun again. */
-  rotated(): void {
-    this.#sampleCount = this.#state[0] as number;
-    this.#holder = { active: undefined };
-    this.#profiler.context = this.#holder;
-  }
-
-  stop(): void {
-    this.#hook.disable();
-  }
-
-  #sampled(): void {
-    const holder = this.#holder;
-    this.rotated();
-    holder.active = this.#options.active();
+  #refuse(name: string): void {
+    const accepted = `at most ${LABELS_MAX} of text, number or boolean, by names other than ${[...RESERVED].join(', ')}`;
+    this.#options.diag.warn(`profile-label:${name}`, `the profile label ${JSON.stringify(name)} is left out: labels are ${accepted}`);
   }
 }

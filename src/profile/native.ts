@@ -2,6 +2,9 @@
 // loads a source-map engine (9 ms instead of 25 to load without), and cannot take a context key of ours. That layer
 // is internal to the package, hence the exact pin and the check of shape here. Only the engine's parts come here.
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { createRequire } from 'node:module';
+import type * as HeapBindings from '@datadog/pprof/out/src/heap-profiler-bindings.js';
+import type * as TimeBindings from '@datadog/pprof/out/src/time-profiler-bindings.js';
 import type { AllocationNode, TimeTree } from './v8.ts';
 
 /** V8's CPU profiler with a CPU clock; one per thread and copy of the addon. */
@@ -20,7 +23,7 @@ export interface NativeTimeProfiler {
   readonly state: Uint32Array;
 }
 
-interface NativeTimeOptions {
+export interface NativeTimeOptions {
   intervalMicros: number;
   /** Twice this is how long samples keep their contexts; a window must be shorter. */
   durationMillis: number;
@@ -36,8 +39,6 @@ interface NativeTimeOptions {
   CPEDKey: object | undefined;
 }
 
-type TimeProfilerSettings = Omit<NativeTimeOptions, 'useCPED' | 'CPEDKey'>;
-
 /** V8's sampling heap profiler; one per isolate, whoever starts it, and whoever stops it stops it for all. */
 export interface NativeHeapProfiler {
   startSamplingHeapProfiler(intervalBytes: number, stackDepth: number): void;
@@ -51,43 +52,63 @@ export interface NativeProfilers {
   readonly heap: NativeHeapProfiler;
 }
 
-/** Loads the addon: 9 to 12 ms, once. Rejects when it is not installed or not built for this platform. */
-export async function loadNativeProfilers(): Promise<NativeProfilers> {
-  const time = await import('@datadog/pprof/out/src/time-profiler-bindings.js');
-  const heap = await import('@datadog/pprof/out/src/heap-profiler-bindings.js');
+/** Loads the addon: 9 to 12 ms, once. Throws when it is not installed or not built for this platform. */
+export function loadNativeProfilers(): NativeProfilers {
+  const require = createRequire(__filename);
+  const time = require('@datadog/pprof/out/src/time-profiler-bindings.js') as Partial<typeof TimeBindings>;
+  const heap = require('@datadog/pprof/out/src/heap-profiler-bindings.js') as Partial<typeof HeapBindings>;
   if (typeof time.TimeProfiler !== 'function' || time.constants?.kSampleCount !== 0 || typeof heap.getAllocationProfile !== 'function') {
     throw new Error('this version of it has another shape');
   }
   return { TimeProfiler: time.TimeProfiler as NativeProfilers['TimeProfiler'], heap: heap as NativeHeapProfiler };
 }
 
-/** A profiler that is not started, and the store that is its context key where AsyncContextFrame is active. */
-export interface KeyedTimeProfiler {
-  readonly profiler: NativeTimeProfiler;
-  readonly store: AsyncLocalStorage<object | undefined> | undefined;
+/**
+ * What keeps them from being collected: the addon then frees the holders that a profiler has made, and those that die in
+ * the same collection a second time, which ends the process (`Check failed: node->IsInUse()`; Node 24 and 26).
+ */
+const undisposed = new Set<NativeTimeProfiler>();
+
+export function createTimeProfiler({ TimeProfiler }: NativeProfilers, options: NativeTimeOptions): NativeTimeProfiler {
+  const profiler = new TimeProfiler(options);
+  undisposed.add(profiler);
+  return profiler;
 }
 
-/** Makes a profiler whose samples carry what is in a store, if this Node can, and one with a single slot otherwise. */
-export function createTimeProfiler(native: NativeProfilers, settings: TimeProfilerSettings): KeyedTimeProfiler {
-  return (settings.withContexts ? createKeyed(native, settings) : undefined) ?? createUnkeyed(native, settings);
+/** The end of a profiler that does not run; it must not be used any more. */
+export function disposeTimeProfiler(profiler: NativeTimeProfiler): void {
+  undisposed.delete(profiler);
+  profiler.dispose();
 }
 
-function createUnkeyed(native: NativeProfilers, settings: TimeProfilerSettings): KeyedTimeProfiler {
-  return { profiler: new native.TimeProfiler({ ...settings, useCPED: false, CPEDKey: undefined }), store: undefined };
-}
-
-/** By what it does, not by version: flags turn AsyncContextFrame on in Node 22 and off in 24, and the sampler then finds nothing. */
-function createKeyed(native: NativeProfilers, settings: TimeProfilerSettings): KeyedTimeProfiler | undefined {
+/**
+ * A store that samples can carry the value of, where this Node can do that: by what it does, not by version, because flags turn
+ * AsyncContextFrame on in Node 22 and off in 24, and the sampler then finds nothing.
+ */
+export function contextKey(native: NativeProfilers): AsyncLocalStorage<object | undefined> | undefined {
   const store = new AsyncLocalStorage<object | undefined>();
   let profiler: NativeTimeProfiler;
   try {
-    profiler = new native.TimeProfiler({ ...settings, useCPED: true, CPEDKey: store });
+    profiler = createTimeProfiler(native, { ...PROBE, CPEDKey: store });
   } catch {
     return undefined;
   }
-  const probe = {};
-  if (store.run(profiler.createContextHolder(probe), () => profiler.context) === probe) return { profiler, store };
-  profiler.dispose();
+  const subject = {};
+  const isFound = store.run(profiler.createContextHolder(subject), () => profiler.context) === subject;
+  disposeTimeProfiler(profiler);
+  if (isFound) return store;
   store.disable();
   return undefined;
 }
+
+const PROBE: Omit<NativeTimeOptions, 'CPEDKey'> = {
+  intervalMicros: 10_000,
+  durationMillis: 10_000,
+  withContexts: true,
+  collectCpuTime: true,
+  workaroundV8Bug: false,
+  isMainThread: true,
+  lineNumbers: false,
+  collectAsyncId: false,
+  useCPED: true,
+};

@@ -1,12 +1,11 @@
 // Writes a profile in the format of pprof (profile.proto of github.com/google/pprof), gzipped, as `go tool pprof`,
 // Grafana, Parca and Pyroscope read it. Called by serve/ and the pushers with what the engine answered.
-import { basename } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { ProtobufWriter } from '../core/protobuf-writer.ts';
-import type { Frame } from './frame.ts';
+import { distinctName, type Frame } from './frame.ts';
 import type { Profile, ValueType } from './profile.ts';
+import { inTurns } from '../core/turns.ts';
 
 // Tags of profile.proto: number of the field times 8, plus 2 for a length and that many bytes.
 const PROFILE = { sampleType: 0x0a, sample: 0x12, location: 0x22, function: 0x2a, string: 0x32 } as const;
@@ -22,8 +21,8 @@ const FUNCTION = { id: 0x08, name: 0x10, systemName: 0x18, filename: 0x20, start
 const PART_BYTES = 1024;
 const WHOLE_BYTES = 64 * 1024;
 
-/** Samples written between two turns of the event loop: some 2 ms. */
-const SAMPLES_PER_TURN = 1000;
+/** Work in frames of a stack, for turns.ts: a location and its function, a string, a sample besides its stack. */
+const UNITS = { frame: 30, string: 10, sample: 20 } as const;
 
 const gzipAsync = promisify(gzip);
 
@@ -32,90 +31,102 @@ const gzipAsync = promisify(gzip);
  * One function and one location are written per frame; the line is where the function starts.
  */
 export async function encodePprof(profile: Profile): Promise<Uint8Array> {
-  return await gzipAsync(await encode(profile));
+  return await gzipAsync(await inTurns(new Encoder(profile).encode()));
 }
 
-async function encode(profile: Profile): Promise<Uint8Array> {
-  const out = new ProtobufWriter(WHOLE_BYTES);
-  const part = new ProtobufWriter(PART_BYTES);
-  const strings = new StringTable();
-  for (const type of profile.sampleTypes) out.bytesField(PROFILE.sampleType, valueType(part, strings, type));
-  const labelSets = profile.labelSets.map((set) => Object.entries(set).map(([key, value]) => label(part, strings, [key, value])));
-  for (let i = 0; i < profile.sampleNodes.length; i++) {
-    out.bytesField(PROFILE.sample, sample(part, labelSets, profile, i));
-    if (i % SAMPLES_PER_TURN === SAMPLES_PER_TURN - 1) await nextTurn();
+/** One encoding. Its writers and arrays are used again for each message: 20,000 stacks have 800,000 locations. */
+class Encoder {
+  readonly #profile: Profile;
+  readonly #out = new ProtobufWriter(WHOLE_BYTES);
+  readonly #part = new ProtobufWriter(PART_BYTES);
+  readonly #inner = new ProtobufWriter(PART_BYTES);
+  readonly #strings = new StringTable();
+  readonly #numbers: number[] = [];
+
+  constructor(profile: Profile) {
+    this.#profile = profile;
   }
-  for (const [index, frame] of profile.frames.entries()) {
-    out.bytesField(PROFILE.location, location(part, index + 1, frame));
-    out.bytesField(PROFILE.function, fn(part, strings, index + 1, frame));
+
+  /** Yields the work of each step. */
+  *encode(): Generator<number, Uint8Array> {
+    const { sampleTypes, sampleNodes, frames, periodType, period, startEpochMillis, durationMillis, defaultSampleType } = this.#profile;
+    const out = this.#out;
+    for (const type of sampleTypes) this.#valueType(PROFILE.sampleType, type);
+    for (let i = 0; i < sampleNodes.length; i++) yield UNITS.sample + this.#sample(i);
+    for (const [index, frame] of frames.entries()) {
+      this.#location(index + 1, frame);
+      this.#function(index + 1, frame);
+      yield UNITS.frame;
+    }
+    out.int64Field(PROFILE_TAIL.timeNanos, Math.round(startEpochMillis * 1e6));
+    out.int64Field(PROFILE_TAIL.durationNanos, Math.round(durationMillis * 1e6));
+    this.#valueType(PROFILE_TAIL.periodType, periodType);
+    out.int64Field(PROFILE_TAIL.period, Math.round(period));
+    out.int64Field(PROFILE_TAIL.defaultSampleType, this.#strings.index(defaultSampleType));
+    for (const text of this.#strings.all) {
+      out.textField(PROFILE.string, text);
+      yield UNITS.string;
+    }
+    return out.written;
   }
-  out.int64Field(PROFILE_TAIL.timeNanos, Math.round(profile.startEpochMillis * 1e6));
-  out.int64Field(PROFILE_TAIL.durationNanos, Math.round(profile.durationMillis * 1e6));
-  out.bytesField(PROFILE_TAIL.periodType, valueType(part, strings, profile.periodType));
-  out.int64Field(PROFILE_TAIL.period, Math.round(profile.period));
-  out.int64Field(PROFILE_TAIL.defaultSampleType, strings.index(profile.defaultSampleType));
-  for (const text of strings.all) out.textField(PROFILE.string, text);
-  return out.written;
-}
 
-function valueType(part: ProtobufWriter, strings: StringTable, { type, unit }: ValueType): Uint8Array {
-  part.clear();
-  part.int64Field(VALUE_TYPE.type, strings.index(type));
-  part.int64Field(VALUE_TYPE.unit, strings.index(unit));
-  return part.written;
-}
-
-function label(part: ProtobufWriter, strings: StringTable, [key, value]: readonly [string, string]): Uint8Array {
-  part.clear();
-  part.int64Field(LABEL.key, strings.index(key));
-  part.int64Field(LABEL.str, strings.index(value));
-  return Buffer.from(part.written);
-}
-
-function sample(part: ProtobufWriter, labelSets: readonly Uint8Array[][], profile: Profile, index: number): Uint8Array {
-  const columns = profile.sampleTypes.length;
-  const values = profile.values.subarray(index * columns, (index + 1) * columns);
-  part.clear();
-  part.packedField(SAMPLE.locationId, locationIds(profile, profile.sampleNodes[index] as number));
-  part.packedField(SAMPLE.value, values.map(Math.round));
-  for (const bytes of labelSets[profile.sampleLabels[index] as number] as Uint8Array[]) part.bytesField(SAMPLE.label, bytes);
-  return part.written;
-}
-
-/** The stack that ends in a node, innermost frame first, as location ids. */
-function locationIds(profile: Profile, node: number): number[] {
-  const ids: number[] = [];
-  for (let at = node; at !== -1; at = profile.parents[at] as number) {
-    ids.push((profile.nodeFrames[at] as number) + 1);
+  #valueType(field: number, { type, unit }: ValueType): void {
+    this.#part.clear();
+    this.#part.int64Field(VALUE_TYPE.type, this.#strings.index(type));
+    this.#part.int64Field(VALUE_TYPE.unit, this.#strings.index(unit));
+    this.#out.bytesField(field, this.#part.written);
   }
-  return ids;
-}
 
-function location(part: ProtobufWriter, id: number, frame: Frame): Uint8Array {
-  part.clear();
-  part.int64Field(LOCATION.id, id);
-  const line = part.begin(LOCATION.line);
-  part.int64Field(LINE.functionId, id);
-  part.int64Field(LINE.line, frame.line);
-  part.int64Field(LINE.column, frame.column);
-  part.end(line);
-  return part.written;
-}
+  /** Answers how many locations its stack has. */
+  #sample(index: number): number {
+    const { sampleNodes, sampleLabels, labelSets, parents, nodeFrames, sampleTypes, values } = this.#profile;
+    const part = this.#part;
+    const numbers = this.#numbers;
+    part.clear();
+    numbers.length = 0;
+    for (let node = sampleNodes[index] as number; node !== -1; node = parents[node] as number) {
+      numbers.push((nodeFrames[node] as number) + 1);
+    }
+    const depth = numbers.length;
+    part.packedField(SAMPLE.locationId, numbers);
+    numbers.length = 0;
+    const columns = sampleTypes.length;
+    for (let at = index * columns; at < (index + 1) * columns; at++) numbers.push(Math.round(values[at] as number));
+    part.packedField(SAMPLE.value, numbers);
+    for (const [key, value] of Object.entries(labelSets[sampleLabels[index] as number] as object)) this.#label(key, value as string);
+    this.#out.bytesField(PROFILE.sample, part.written);
+    return depth;
+  }
 
-function fn(part: ProtobufWriter, strings: StringTable, id: number, frame: Frame): Uint8Array {
-  const name = strings.index(functionName(frame));
-  part.clear();
-  part.int64Field(FUNCTION.id, id);
-  part.int64Field(FUNCTION.name, name);
-  part.int64Field(FUNCTION.systemName, name);
-  part.int64Field(FUNCTION.filename, strings.index(frame.file));
-  part.int64Field(FUNCTION.startLine, frame.line);
-  return part.written;
-}
+  #label(key: string, value: string): void {
+    this.#inner.clear();
+    this.#inner.int64Field(LABEL.key, this.#strings.index(key));
+    this.#inner.int64Field(LABEL.str, this.#strings.index(value));
+    this.#part.bytesField(SAMPLE.label, this.#inner.written);
+  }
 
-/** pprof groups by name alone, so all anonymous functions would be one row; the place makes them distinct. */
-export function functionName({ name, file, line }: Frame): string {
-  return name === '(anonymous)' && file !== '' ? `(anonymous ${basename(file)}:${line})` : name;
+  #location(id: number, { line, column }: Frame): void {
+    this.#inner.clear();
+    this.#inner.int64Field(LINE.functionId, id);
+    this.#inner.int64Field(LINE.line, line);
+    this.#inner.int64Field(LINE.column, column);
+    this.#part.clear();
+    this.#part.int64Field(LOCATION.id, id);
+    this.#part.bytesField(LOCATION.line, this.#inner.written);
+    this.#out.bytesField(PROFILE.location, this.#part.written);
+  }
+
+  #function(id: number, frame: Frame): void {
+    // By it alone pprof groups.
+    const name = this.#strings.index(distinctName(frame));
+    this.#part.clear();
+    this.#part.int64Field(FUNCTION.id, id);
+    this.#part.int64Field(FUNCTION.name, name);
+    this.#part.int64Field(FUNCTION.systemName, name);
+    this.#part.int64Field(FUNCTION.filename, this.#strings.index(frame.file));
+    this.#part.int64Field(FUNCTION.startLine, frame.line);
+    this.#out.bytesField(PROFILE.function, this.#part.written);
+  }
 }
 
 /** Strings by index in order of first use; index 0 is the empty string, as the format demands. */

@@ -13,7 +13,8 @@ export interface Follower {
 
 /** What is read of the engine. */
 export interface FollowedEngine {
-  follow(): Follower;
+  /** Undefined without continuous profiles. */
+  follow(): Follower | undefined;
   heap(): Promise<Profile>;
   stats(): { readonly heap: 'off' | 'native' | 'inspector' };
 }

@@ -4,11 +4,14 @@
 import type { Profiler } from 'node:inspector';
 import type { HeapSamples, HeapSamplesNode } from '../core/heap-samples.ts';
 import { scriptPath } from '../core/script-path.ts';
+import { RATE_HZ } from './governor.ts';
 import type { LabelSet, Profile, ProfileHead, ValueType } from './profile.ts';
-import { NO_LABELS, ProfileBuilder } from './profile.ts';
+import { addAll, NO_LABELS, ProfileBuilder } from './profile.ts';
+import type { StackTable } from './stack-table.ts';
+import type { Allocations } from './allocations.ts';
 
-/** 99 Hz: prime to the 10 ms and 100 ms timers of applications, so that samples do not fall into step with them. */
-export const SAMPLING_INTERVAL_MICROS: number = Math.round(1e6 / 99);
+/** The usual distance between samples. */
+export const SAMPLING_INTERVAL_MICROS: number = Math.round(1e6 / RATE_HZ);
 
 /** Mean bytes between two heap samples: below 1 % of CPU even for an allocation-heavy loop. */
 export const HEAP_INTERVAL_BYTES: number = 512 * 1024;
@@ -18,6 +21,7 @@ const CPU: ValueType = { type: 'cpu', unit: 'nanoseconds' };
 const WALL: ValueType = { type: 'wall', unit: 'nanoseconds' };
 const OBJECTS: ValueType = { type: 'inuse_objects', unit: 'count' };
 const SPACE: ValueType = { type: 'inuse_space', unit: 'bytes' };
+const ALLOCATED: ValueType = { type: 'alloc_space', unit: 'bytes' };
 
 const IDLE = '(idle)';
 
@@ -62,6 +66,19 @@ export interface AllocationNode extends NamedNode {
   readonly children: readonly AllocationNode[];
 }
 
+/** How a time profile was taken. */
+export interface TimeTreeOptions {
+  readonly startEpochMillis: number;
+  /** The distance between samples that was asked for. */
+  readonly intervalMicros?: number;
+  /** What the context of a hit says. */
+  readonly labelsOf?: (context: object) => LabelSet;
+  /** Name of the thread, for the label `thread`; none without it. */
+  readonly thread?: string | undefined;
+  /** The tree that the windows share. */
+  readonly stacks?: StackTable | undefined;
+}
+
 /**
  * A time profile with the sample types samples, cpu and wall. Without CPU times every hit outside `(idle)` counts
  * as one interval of CPU. With them, what is charged to `(idle)` is the work that ended before the next sample,
@@ -69,32 +86,34 @@ export interface AllocationNode extends NamedNode {
  * because a function is hit in proportion to its CPU time, however short its turns are. Each hit has the labels that
  * `labelsOf` answers for its context; whole nanoseconds make the sum over labels exact.
  */
-export function fromTimeTree(tree: TimeTree, startEpochMillis: number, labelsOf: (context: object) => LabelSet = () => NO_LABELS): Profile {
+export function fromTimeTree(tree: TimeTree, options: TimeTreeOptions): Profile {
+  const { intervalMicros = SAMPLING_INTERVAL_MICROS, thread } = options;
   const durationMicros = tree.endTime - tree.startTime;
   const measured = tree.hasCpuTime === true;
   const { hits, runningHits, idleCpuNanos } = tally(tree.topDownRoot);
   const spreadNanos = runningHits > 0 ? Math.round(idleCpuNanos / runningHits) : 0;
   // Signals come late on a busy machine; beyond twice the interval the process was not running at all.
   const meanMicros = hits > 0 ? durationMicros / hits : 0;
-  const intervalNanos = Math.round(1000 * Math.min(Math.max(meanMicros, SAMPLING_INTERVAL_MICROS), 2 * SAMPLING_INTERVAL_MICROS));
+  const intervalNanos = Math.round(1000 * Math.min(Math.max(meanMicros, intervalMicros), 2 * intervalMicros));
 
-  const builder = new ProfileBuilder(3);
+  const builder = new ProfileBuilder(3, { stacks: options.stacks });
   const add = (node: number, hits: number, cpuNanos: number, labels: number): void => {
     if (hits === 0 && cpuNanos === 0) return;
     builder.add(node, 0, hits, labels);
     builder.add(node, 1, cpuNanos, labels);
     builder.add(node, 2, hits * intervalNanos, labels);
   };
-  const labelIds = labelIdsOf(builder, labelsOf);
+  const unlabelled = thread === undefined ? 0 : builder.labels({ thread });
+  const labelIds = labelIdsOf(builder, unlabelled, options);
   walk(builder, tree.topDownRoot, namedFrame, (node, from) => {
     const { hitCount, contexts = [] } = from;
-    if (from.name === IDLE) return add(node, hitCount, spreadNanos > 0 ? 0 : cpuTimeNanos(from), 0);
-    if (!measured) return add(node, hitCount, hitCount * intervalNanos, 0);
+    if (from.name === IDLE) return add(node, hitCount, spreadNanos > 0 ? 0 : cpuTimeNanos(from), unlabelled);
+    if (!measured) return add(node, hitCount, hitCount * intervalNanos, unlabelled);
     for (const { context, cpuTime = 0 } of contexts) {
       add(node, 1, cpuTime + (cpuTime > RUNNING_CPU_NANOS ? spreadNanos : 0), labelIds(context));
     }
     // Hits beyond the room for contexts.
-    add(node, hitCount - contexts.length, 0, 0);
+    add(node, hitCount - contexts.length, 0, unlabelled);
   });
   const otherNanos = tree.nonJSThreadsCpuTime ?? 0;
   if (otherNanos > 0) builder.add(outermost(builder, '(non-JS threads)'), 1, otherNanos);
@@ -102,14 +121,14 @@ export function fromTimeTree(tree: TimeTree, startEpochMillis: number, labelsOf:
     sampleTypes: [SAMPLES, CPU, WALL],
     defaultSampleType: CPU.type,
     periodType: WALL,
-    period: SAMPLING_INTERVAL_MICROS * 1000,
-    startEpochMillis,
+    period: intervalMicros * 1000,
+    startEpochMillis: options.startEpochMillis,
     durationMillis: durationMicros / 1000,
   });
 }
 
 /** The same from the inspector's CPU profiler, which knows no CPU times. */
-export function fromCpuProfile(profile: Profiler.Profile, startEpochMillis: number): Profile {
+export function fromCpuProfile(profile: Profiler.Profile, startEpochMillis: number, thread?: string): Profile {
   const byId = new Map(profile.nodes.map((node) => [node.id, node]));
   const toTimeNode = (node: Profiler.ProfileNode): TimeNode => ({
     name: node.callFrame.functionName,
@@ -120,7 +139,7 @@ export function fromCpuProfile(profile: Profiler.Profile, startEpochMillis: numb
     children: (node.children ?? []).map((id) => toTimeNode(byId.get(id) as Profiler.ProfileNode)),
   });
   const topDownRoot = toTimeNode(profile.nodes[0] as Profiler.ProfileNode);
-  return fromTimeTree({ topDownRoot, startTime: profile.startTime, endTime: profile.endTime }, startEpochMillis);
+  return fromTimeTree({ topDownRoot, startTime: profile.startTime, endTime: profile.endTime }, { startEpochMillis, thread });
 }
 
 /** A live-heap profile with inuse_objects and inuse_space, scaled by V8 from the samples to all allocations. */
@@ -150,6 +169,14 @@ export function fromHeapSamples(profile: HeapSamples, externalBytes: number, sta
   return builder.build(heapHead([SPACE], startEpochMillis));
 }
 
+/** What was allocated since the start, besides what is live now: the sample types alloc_space, and those of `live`. */
+export function withAllocations(allocations: Allocations, live: Profile): Profile {
+  const builder = new ProfileBuilder(1 + live.sampleTypes.length);
+  addAll(builder, allocations.profile(heapHead([ALLOCATED], live.startEpochMillis)));
+  addAll(builder, live, { shift: 1 });
+  return builder.build({ ...heapHead([ALLOCATED, ...live.sampleTypes], live.startEpochMillis), defaultSampleType: ALLOCATED.type });
+}
+
 function heapHead(sampleTypes: readonly ValueType[], startEpochMillis: number): ProfileHead {
   return {
     sampleTypes,
@@ -162,12 +189,19 @@ function heapHead(sampleTypes: readonly ValueType[], startEpochMillis: number): 
 }
 
 /** From the context of a hit to the id of its labels in the builder, asked once a context. */
-function labelIdsOf(builder: ProfileBuilder, labelsOf: (context: object) => LabelSet): (context: object | undefined) => number {
+export function labelIdsOf(
+  builder: ProfileBuilder,
+  unlabelled: number,
+  { labelsOf = () => NO_LABELS, thread }: TimeTreeOptions,
+): (context: object | undefined) => number {
   const ids = new Map<object, number>();
   return (context) => {
-    if (context === undefined) return 0;
+    if (context === undefined) return unlabelled;
     let id = ids.get(context);
-    if (id === undefined) ids.set(context, (id = builder.labels(labelsOf(context))));
+    if (id === undefined) {
+      const labels = labelsOf(context);
+      ids.set(context, (id = builder.labels(thread === undefined ? labels : { ...labels, thread })));
+    }
     return id;
   };
 }
@@ -177,7 +211,7 @@ function outermost(builder: ProfileBuilder, name: string): number {
 }
 
 /** The frame of a node of the addon's trees. */
-function namedFrame(builder: ProfileBuilder, { name, scriptName, lineNumber = 0, columnNumber = 0 }: NamedNode): number {
+export function namedFrame(builder: ProfileBuilder, { name, scriptName, lineNumber = 0, columnNumber = 0 }: NamedNode): number {
   return builder.frame(name || '(anonymous)', scriptPath(scriptName), lineNumber, columnNumber);
 }
 
@@ -200,6 +234,22 @@ function walk<T extends { readonly children: readonly T[] }>(
     visit(node, next.from);
     for (const child of next.from.children) pending.push({ parent: node, from: child });
   }
+}
+
+/** What being sampled costs the thread: its CPU time at samples that found it waiting, and how many samples there were. */
+export function samplingCost({ topDownRoot }: TimeTree): { samples: number; quietSamples: number; quietNanos: number } {
+  const cost = { samples: 0, quietSamples: 0, quietNanos: 0 };
+  const pending = [topDownRoot];
+  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
+    cost.samples += node.hitCount;
+    for (const { cpuTime = 0 } of node.name === IDLE ? (node.contexts ?? []) : []) {
+      if (cpuTime > RUNNING_CPU_NANOS) continue;
+      cost.quietSamples += 1;
+      cost.quietNanos += cpuTime;
+    }
+    pending.push(...node.children);
+  }
+  return cost;
 }
 
 function cpuTimeNanos({ contexts = [] }: TimeNode): number {

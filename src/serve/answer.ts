@@ -2,13 +2,18 @@
 // Answer, only `send` touches the response. Called by endpoints.ts; the response may be an application's own, so
 // nothing is assumed about the headers that are already on it.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Guard } from '../core/guard.ts';
+import { sendPieces, type Pieces } from './pieces.ts';
 
-/** A finished answer. */
+/** Finished, or in pieces that are made while they are sent. */
+export type Body = string | Uint8Array | Pieces;
+
+/** What a client is answered. */
 export interface Answer {
   readonly status: number;
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array;
+  readonly body: Body;
 }
 
 /** Below this many characters gzip saves less than the packet it fits in. */
@@ -39,13 +44,27 @@ export function redirect(location: string, headers: Readonly<Record<string, stri
   return text(303, `see ${location}`, { location, ...headers });
 }
 
-/** Writes an answer; texts are compressed when the client takes gzip. Does nothing when the response has gone. */
-export async function send(req: IncomingMessage, res: ServerResponse, answer: Answer): Promise<void> {
-  const compressed =
-    typeof answer.body === 'string' && answer.body.length > GZIP_CHARACTERS_MIN && takesGzip(req.headers['accept-encoding']);
-  const body = compressed ? await gzip(answer.body) : answer.body;
-  // From here on nothing is awaited: writing to a response that was destroyed meanwhile emits an error event.
+/**
+ * Writes an answer; texts and pieces are compressed when the client takes gzip. Does nothing when the response has gone.
+ * Rejects with what pieces reject with.
+ */
+export async function send(req: IncomingMessage, res: ServerResponse, answer: Answer, guard: Guard): Promise<void> {
+  const isText = typeof answer.body === 'string' && answer.body.length > GZIP_CHARACTERS_MIN;
+  const compressed = (isText || isPieces(answer.body)) && takesGzip(req.headers['accept-encoding']);
+  const body = compressed && typeof answer.body === 'string' ? await gzip(answer.body) : answer.body;
+  // Up to the end nothing is awaited: writing to a response that was destroyed meanwhile emits an error event.
   if (res.headersSent || res.destroyed) return;
+  setHeaders(res, answer, compressed);
+  if (isPieces(body)) {
+    await sendPieces(req, res, { pieces: body, gzipLevel: compressed ? GZIP_LEVEL : undefined, guard });
+    return;
+  }
+  // Node leaves it out for HEAD. An empty body is that of a profile which HEAD has not recorded: its length is unknown.
+  if (body.length > 0) res.setHeader('content-length', Buffer.byteLength(body));
+  res.end(body);
+}
+
+function setHeaders(res: ServerResponse, answer: Answer, compressed: boolean): void {
   // A cors() of the application allows other origins to read its own answers, not a heap profile.
   for (const name of res.getHeaderNames()) if (name.startsWith('access-control-')) res.removeHeader(name);
   res.statusCode = answer.status;
@@ -54,9 +73,10 @@ export async function send(req: IncomingMessage, res: ServerResponse, answer: An
   res.setHeader('referrer-policy', 'no-referrer');
   if (compressed) res.setHeader('content-encoding', 'gzip');
   for (const [name, value] of Object.entries(answer.headers)) res.setHeader(name, value);
-  // Node leaves it out for HEAD. An empty body is that of a profile which HEAD has not recorded: its length is unknown.
-  if (body.length > 0) res.setHeader('content-length', Buffer.byteLength(body));
-  res.end(body);
+}
+
+function isPieces(body: Body): body is Pieces {
+  return typeof body !== 'string' && !(body instanceof Uint8Array);
 }
 
 function takesGzip(acceptEncoding: string | string[] | undefined): boolean {

@@ -2,15 +2,20 @@
 // `handle` serve the admin server (admin.ts) and the middlewares (../express.ts, ../fastify.ts). What is switched off
 // answers 404 and names the switch; what fails answers 500 and nothing else of the process notices.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Clock } from '../core/clock.ts';
 import type { Guard } from '../core/guard.ts';
 import { contentType, negotiate, write } from '../export/prometheus.ts';
 import type { Family, Labels } from '../metrics/family.ts';
 import type { TraceEntry } from '../trace/trace-entry.ts';
 import type { Access } from './access.ts';
+import { devtoolsEndpoints, type DevtoolsReads, type HeapSnapshotReads } from './devtools.ts';
 import { html, json, redirect, send, text, type Answer } from './answer.ts';
 import { linksPage } from './page.ts';
-import { pprofError, pprofProfiles, type PprofRequest, type ProfileReads } from './pprof.ts';
+import { ABSENT_PROFILES, pprofError, pprofProfiles, type PprofRequest, type ProfileReads } from './pprof.ts';
+import { pprofIndex } from './pprof-index.ts';
 import { redact } from './redact.ts';
+import { lastStalls, type StallReads } from './stalls.ts';
+import { withProfiles, type ProfileHistory } from './trace-profiles.ts';
 import { parseTarget, positiveInteger, relativeReference, type Target } from './target.ts';
 
 /** Longest profile on request, in seconds. */
@@ -25,8 +30,9 @@ const TRACES_DEFAULT = 50;
 /** What the endpoints read. A part that is undefined is switched off. */
 export interface EndpointDeps {
   readonly guard: Guard;
+  readonly clock: Clock;
   readonly access: Access;
-  /** For the title of the index page, as in the start line. */
+  /** For the titles of the index page and of flame graphs, as in the start line. */
   readonly title: string;
   readonly metrics:
     | {
@@ -37,7 +43,10 @@ export interface EndpointDeps {
       }
     | undefined;
   readonly profiles: ProfileReads | undefined;
+  readonly devtools: DevtoolsReads | undefined;
+  readonly heapSnapshots: HeapSnapshotReads | undefined;
   readonly traces: { list(): readonly TraceEntry[] } | undefined;
+  readonly stalls: StallReads | undefined;
   /** Answers `{ level, findings }`. */
   readonly leaks: { verdict(): unknown } | undefined;
   /** The settings in force; secrets are taken out here. */
@@ -80,7 +89,8 @@ export class Endpoints {
 
   constructor(deps: EndpointDeps) {
     this.#deps = deps;
-    const endpoints = [...signalEndpoints(deps), ...profileEndpoints(deps), ...processEndpoints(deps)];
+    const files = devtoolsEndpoints(deps.devtools, deps.heapSnapshots, switchedOff);
+    const endpoints = [...signalEndpoints(deps), ...profileEndpoints(deps), ...files, ...processEndpoints(deps)];
     this.#table = new Map([indexEndpoint(deps.title, endpoints), ...endpoints].map((endpoint) => [endpoint.path, endpoint]));
   }
 
@@ -97,10 +107,10 @@ export class Endpoints {
     await this.#deps.guard.runAsync(`serve:${endpoint?.path ?? 'other'}`, async () => {
       this.#deps.ignore(res);
       const answer = typeof target === 'string' ? text(400, target) : await this.#answer({ req, res, mount, target, endpoint });
-      await send(req, res, answer);
+      await send(req, res, answer, this.#deps.guard);
     });
     // The guard has said why; a response that has neither begun nor gone still waits for its end.
-    if (!res.headersSent && !res.destroyed) await send(req, res, FAILED);
+    if (!res.headersSent && !res.destroyed) await send(req, res, FAILED, this.#deps.guard);
   }
 
   /** A slash is added before anything is checked: it tells nothing, and the cookie is for what lies below it. */
@@ -166,7 +176,7 @@ function indexEndpoint(title: string, endpoints: readonly Endpoint[]): Endpoint 
   return { path: '/', description: 'This page.', answer: () => html(page) };
 }
 
-function signalEndpoints({ metrics, traces, leaks }: EndpointDeps): Endpoint[] {
+function signalEndpoints({ metrics, traces, stalls, leaks, profiles, clock }: EndpointDeps): Endpoint[] {
   return [
     {
       path: '/metrics',
@@ -177,7 +187,15 @@ function signalEndpoints({ metrics, traces, leaks }: EndpointDeps): Endpoint[] {
     {
       path: '/debug/traces',
       description: `The last traces, newest first: some of the ordinary, the failed and the slow. limit=${TRACES_DEFAULT}, trace_id=.`,
-      answer: traces === undefined ? switchedOff('SONDE_TRACES') : ({ query }) => lastTraces(traces.list(), query),
+      answer:
+        traces === undefined
+          ? switchedOff('SONDE_TRACES')
+          : ({ query }) => lastTraces(traces.list(), query, profileHistory({ profiles, clock })),
+    },
+    {
+      path: '/debug/stalls',
+      description: 'The last blocks of the event loop, newest first, and the stack that held it. limit=, route=, trace_id=, format=text.',
+      answer: stalls === undefined ? switchedOff('SONDE_PROFILING') : ({ query, accept }) => lastStalls(stalls, query, accept),
     },
     {
       path: '/debug/leaks',
@@ -187,18 +205,19 @@ function signalEndpoints({ metrics, traces, leaks }: EndpointDeps): Endpoint[] {
   ];
 }
 
-function profileEndpoints({ profiles }: EndpointDeps): Endpoint[] {
-  const description = 'Profiles for go tool pprof: CPU, wall clock, heap.';
+function profileEndpoints({ profiles, clock, title }: EndpointDeps): Endpoint[] {
+  const description = 'Profiles for go tool pprof, speedscope, DevTools, and as flame graphs: CPU, wall clock, heap.';
   if (profiles === undefined) return [{ path: PPROF, description, answer: switchedOff('SONDE_PROFILING') }];
-  const named = pprofProfiles(profiles);
-  const page = linksPage(
-    PPROF,
-    'Types of profiles available. Read one with: go tool pprof <address of the link>',
-    named.map(({ name, description: text }) => ({ href: name, description: text })),
-  );
+  const named = pprofProfiles({ reads: profiles, clock, title });
+  const absent = Object.entries(ABSENT_PROFILES).map(([name, instead]) => ({
+    path: `${PPROF}${name}`,
+    description: '',
+    answer: () => pprofError(404, `Unknown profile: ${instead}`),
+  }));
   return [
-    { path: PPROF, description, answer: () => html(page) },
+    { path: PPROF, description, answer: ({ query }) => pprofIndex(PPROF, named, query) },
     ...named.map(({ name, description: text, answer }) => ({ path: `${PPROF}${name}`, description: text, answer })),
+    ...absent,
   ];
 }
 
@@ -225,12 +244,17 @@ async function metricsPage(metrics: NonNullable<EndpointDeps['metrics']>, accept
   return { status: 200, headers: { 'content-type': contentType(format) }, body };
 }
 
-function lastTraces(traces: readonly TraceEntry[], query: URLSearchParams): Answer {
+/** Nothing where nothing is profiled. */
+function profileHistory({ profiles, clock }: Pick<EndpointDeps, 'profiles' | 'clock'>): ProfileHistory {
+  return { nowEpochMillis: clock.epochMillis(clock.monotonicMillis()), seconds: profiles?.stats().historySeconds ?? 0 };
+}
+
+function lastTraces(traces: readonly TraceEntry[], query: URLSearchParams, history: ProfileHistory): Answer {
   const traceId = query.get('trace_id');
   const limit = positiveInteger(query.get('limit') ?? String(TRACES_DEFAULT));
   if (limit === undefined) return text(400, 'invalid value for "limit" - must be a positive integer');
   if (traceId !== null && !/^[0-9a-f]{32}$/.test(traceId))
     return text(400, 'invalid value for "trace_id" - must be 32 lower-case hex digits');
   const asked = traceId === null ? traces : traces.filter((trace) => trace.traceId === traceId);
-  return json({ traces: asked.slice(0, limit) });
+  return json({ traces: asked.slice(0, limit).map((trace) => withProfiles(trace, history)) });
 }

@@ -1,4 +1,4 @@
-// The two pages of links, `/` and /debug/pprof/, as plain HTML without script. Called by endpoints.ts. Links are
+// Pages of links as plain HTML without script. Called by endpoints.ts and pprof-index.ts. Links are
 // relative, so that they hold below any prefix and behind any proxy.
 
 /** One row of a page. */
@@ -11,6 +11,7 @@ export interface Link {
 const STYLE = `
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 56rem; padding: 0 1rem; color-scheme: light dark }
 td { padding: .2rem 1.2rem .2rem 0; vertical-align: top }
+th { text-align: left; font-weight: 600 }
 td:first-child { font-family: ui-monospace, monospace; white-space: nowrap }`;
 
 /** A page of links. All arguments are text. */
@@ -19,6 +20,11 @@ export function linksPage(title: string, introduction: string, links: readonly L
     const label = escapeHtml(href);
     return `<tr><td><a href="${label}">${label}</a></td><td>${escapeHtml(description)}</td></tr>`;
   });
+  return page(title, `<p>${escapeHtml(introduction)}</p>\n<table>\n${rows.join('\n')}\n</table>`);
+}
+
+/** A page of a title, which is text, and a body, which is HTML. */
+export function page(title: string, body: string): string {
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -27,16 +33,14 @@ export function linksPage(title: string, introduction: string, links: readonly L
 <style>${STYLE}
 </style>
 <h1>${escapeHtml(title)}</h1>
-<p>${escapeHtml(introduction)}</p>
-<table>
-${rows.join('\n')}
-</table>
+${body}
 </html>
 `;
 }
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
-function escapeHtml(value: string): string {
+/** Text as it may stand in HTML, in attributes too. */
+export function escapeHtml(value: string): string {
   return value.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
 }

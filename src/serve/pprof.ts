@@ -3,22 +3,30 @@
 //   profile?seconds=30   CPU over the next seconds (30); ?last=60 the seconds that have just passed, at once
 //   wall                 likewise, with the time that is spent waiting
 //   heap                 live memory by allocation site; ?gc=1 collects first, ?seconds=N answers what changed in N
-//                        seconds, ?debug=1 is text
-//   allocs               the same data: Node before 26 keeps no record of memory that was freed
+//                        seconds
+//   allocs               likewise, memory allocated since the start
+//   resources            what keeps the event loop alive, by type: in the place of Go's goroutine
 //   cmdline              the command line, separated by NUL
 //
 //   go tool pprof http://127.0.0.1:9464/debug/pprof/profile?seconds=10
 //
-// As in Go: a wrong `seconds` is the default for profile and an error for a difference, a duration that the server
-// would cut off is refused, a client that leaves ends its profile, errors are text with X-Go-Pprof.
+// Beyond Go: ?format=pprof|folded|speedscope|cpuprofile|svg, the svg being a flame graph; on profile and wall ?route=,
+// ?trace_id= and ?span_id= keep only those samples (?route= alone those of no route). ?debug=1 is text: Go's layout for
+// heap and allocs, counts for resources, and folded stacks for profile and wall, which have no text in Go.
+//
+// As in Go: a duration that the server would cut off is refused, a client that leaves ends its profile, errors are text
+// with X-Go-Pprof. Unlike Go, which ignores them, unknown parameters and impossible values are refused (pprof-query.ts).
+import type { Clock } from '../core/clock.ts';
 import { ProfileError } from '../profile/profile-error.ts';
 import type { Profile } from '../profile/profile.ts';
 import { text, type Answer } from './answer.ts';
-import { heapText } from './heap-text.ts';
-import { positiveInteger } from './target.ts';
+import { FORMATS, formatAnswer, TIME_FORMATS, type Format } from './pprof-format.ts';
+import { readQuery, tooLong, type Accepted, type ParameterName, type PprofQuery, type SampleFilter } from './pprof-query.ts';
 
-/** What a sampled profile is taken over: the seconds to come or, at once, those that have just passed. */
-export type ProfileSpan = { readonly seconds: number; readonly signal?: AbortSignal } | { readonly lastSeconds: number };
+/** What a sampled profile is taken over: the seconds to come or, at once, those that have just passed; and of which samples. */
+export type ProfileSpan = ({ readonly seconds: number; readonly signal?: AbortSignal } | { readonly lastSeconds: number }) & {
+  readonly only?: SampleFilter;
+};
 
 /** How the heap is read: as it is, after a collection, or as the difference over the seconds to come. */
 export interface HeapOptions {
@@ -32,6 +40,18 @@ export interface ProfileReads {
   cpu(span: ProfileSpan): Promise<Profile>;
   wall(span: ProfileSpan): Promise<Profile>;
   heap(options: HeapOptions): Promise<Profile>;
+  /** Memory allocated since the start, what was freed included. */
+  allocs(options: HeapOptions): Promise<Profile>;
+  /** How CPU and heap are profiled at the moment: `off` when not. */
+  stats(): { readonly cpu: string; readonly heap: string; readonly historySeconds: number };
+}
+
+/** What the endpoints need besides the profiles. */
+export interface PprofDeps {
+  readonly reads: ProfileReads;
+  readonly clock: Clock;
+  /** Whose profiles these are, for the titles of flame graphs. */
+  readonly title: string;
 }
 
 /** One request for a profile. */
@@ -49,105 +69,202 @@ export interface PprofRequest {
 export interface PprofProfile {
   readonly name: string;
   readonly description: string;
+  /** Count or state at this moment. */
+  state(): string;
+  /** Queries worth a link, each with what it is called. */
+  readonly examples: readonly (readonly [label: string, query: string])[];
   answer(request: PprofRequest): Promise<Answer>;
 }
 
 const SECONDS_DEFAULT = 30;
 
+const TIME_PARAMETERS: readonly ParameterName[] = ['seconds', 'last', 'format', 'route', 'trace_id', 'span_id', 'debug'];
+const HEAP_PARAMETERS: readonly ParameterName[] = ['seconds', 'gc', 'format', 'debug'];
+
+const TIME_EXAMPLES = [
+  ['flame graph of the last minute', 'last=60&format=svg'],
+  ['speedscope', 'last=60&format=speedscope'],
+  ['cpuprofile', 'last=60&format=cpuprofile'],
+  ['folded', 'last=60&format=folded'],
+  ['outside of routes', 'last=60&route=&format=svg'],
+  ['next 10 s', 'seconds=10'],
+] as const;
+const HEAP_EXAMPLES = [
+  ['flame graph', 'format=svg'],
+  ['after a collection', 'gc=1&format=svg'],
+  ['difference over 10 s', 'seconds=10&format=svg'],
+  ['speedscope', 'format=speedscope'],
+  ['folded', 'format=folded'],
+  ['text', 'debug=1'],
+] as const;
+const RESOURCES_EXAMPLES = [
+  ['flame graph', 'format=svg'],
+  ['text', 'debug=1'],
+] as const;
+
 /** The profiles, by name. */
-export function pprofProfiles(reads: ProfileReads): readonly PprofProfile[] {
-  const sampled =
-    (name: string, read: (span: ProfileSpan) => Promise<Profile>) =>
-    (request: PprofRequest): Promise<Answer> =>
-      sampledProfile(name, read, request);
+export function pprofProfiles(deps: PprofDeps): readonly PprofProfile[] {
+  const { reads } = deps;
   return [
     {
       name: 'allocs',
-      description: 'The same data as heap: Node keeps no record of memory that was freed. For clients that ask for this name.',
-      answer: (request) => heapProfile('allocs', reads, request),
+      description: 'Memory allocated since the start, estimated from samples. Takes gc and seconds as heap does.',
+      state: () => (reads.stats().heap === 'off' ? 'off' : 'sampled'),
+      examples: HEAP_EXAMPLES,
+      answer: (request) => heapProfile('allocs', (options) => reads.allocs(options), { deps, request }),
     },
-    { name: 'cmdline', description: 'The command line of this process, separated by NUL.', answer: async () => commandLine() },
+    {
+      name: 'cmdline',
+      description: 'The command line of this process, separated by NUL.',
+      state: () => '',
+      examples: [],
+      answer: (request) => commandLine(request),
+    },
     {
       name: 'heap',
       description:
         'Live memory by the place that allocated it. gc=1 collects garbage first; seconds=N answers the difference over N seconds.',
-      answer: (request) => heapProfile('heap', reads, request),
+      state: () => (reads.stats().heap === 'off' ? 'off' : 'sampled'),
+      examples: HEAP_EXAMPLES,
+      answer: (request) => heapProfile('heap', (options) => reads.heap(options), { deps, request }),
     },
     {
       name: 'profile',
-      description: 'CPU profile of the next seconds (seconds=30) or, at once, of those that have just passed (last=60).',
-      answer: sampled('profile', (span) => reads.cpu(span)),
+      description:
+        'CPU time of the next seconds (seconds=30) or, at once, of those that have just passed (last=60). route=, trace_id= and span_id= keep only those samples.',
+      state: () => reads.stats().cpu,
+      examples: TIME_EXAMPLES,
+      answer: (request) => timeProfile('profile', (span) => reads.cpu(span), { deps, request }),
+    },
+    {
+      name: 'resources',
+      description: 'What keeps the event loop alive, by type: timers, sockets, requests. In the place of goroutine.',
+      state: () => String(activeResources().length),
+      examples: RESOURCES_EXAMPLES,
+      answer: (request) => resources({ deps, request }),
     },
     {
       name: 'wall',
-      description: 'Where wall-clock time goes, on the CPU or waiting. Takes seconds and last as profile does.',
-      answer: sampled('wall', (span) => reads.wall(span)),
+      description: 'Where wall-clock time goes, on the CPU or waiting. Takes what profile takes.',
+      state: () => reads.stats().cpu,
+      examples: TIME_EXAMPLES,
+      answer: (request) => timeProfile('wall', (span) => reads.wall(span), { deps, request }),
     },
   ];
 }
+
+/** What Go has by a name that means nothing in Node, and what to ask for instead. */
+export const ABSENT_PROFILES: Readonly<Record<string, string>> = {
+  block: 'nothing waits for locks here: wall shows where time is spent waiting',
+  goroutine: 'there are no goroutines here: resources counts what keeps the event loop alive',
+  mutex: 'nothing waits for locks here: wall shows where time is spent waiting',
+  symbol: 'there is nothing to look up: profiles carry the names of their functions',
+  threadcreate: 'threads are not profiled: resources counts what keeps the event loop alive',
+  trace:
+    "Go's execution trace has no counterpart in Node: /debug/traces has the last requests with their spans,\n" +
+    "profile?format=cpuprofile opens in Chrome's DevTools",
+};
 
 /** An error as `go tool pprof` expects it. */
 export function pprofError(status: number, message: string): Answer {
   return text(status, message, { 'x-go-pprof': '1' });
 }
 
-async function sampledProfile(name: string, read: (span: ProfileSpan) => Promise<Profile>, request: PprofRequest): Promise<Answer> {
-  const { query, signal, secondsMax } = request;
-  const last = query.get('last');
-  if (last !== null) {
-    const lastSeconds = positiveInteger(last);
-    if (lastSeconds === undefined) return pprofError(400, 'invalid value for "last" - must be a positive integer');
-    if (query.has('seconds')) return pprofError(400, 'seconds and last params are incompatible');
-    return attachment(name, request, () => read({ lastSeconds }));
-  }
-  const seconds = positiveInteger(query.get('seconds') ?? '') ?? SECONDS_DEFAULT;
-  if (seconds > secondsMax) return tooLong(secondsMax);
-  return attachment(name, request, () => read({ seconds, signal }));
+interface Asked {
+  readonly deps: PprofDeps;
+  readonly request: PprofRequest;
 }
 
-async function heapProfile(name: string, reads: ProfileReads, request: PprofRequest): Promise<Answer> {
-  const { query, signal, secondsMax } = request;
-  const asked = query.get('seconds');
-  const asText = isOn(query.get('debug'));
-  if (asked === null) {
-    const read = (): Promise<Profile> => reads.heap({ gc: isOn(query.get('gc')) });
-    if (!asText) return attachment(name, request, read);
-    return checked(request, { 'content-type': 'text/plain; charset=utf-8' }, async () => heapText(await read()));
-  }
-  const seconds = positiveInteger(asked);
-  if (seconds === undefined) return pprofError(400, 'invalid value for "seconds" - must be a positive integer');
-  if (seconds > secondsMax) return tooLong(secondsMax);
-  if (asText) return pprofError(400, 'seconds and debug params are incompatible');
-  return attachment(`${name}-delta`, request, () => reads.heap({ seconds, signal }));
+/** A profile that is asked for without mistakes. */
+interface Wanted extends Asked {
+  readonly name: string;
+  readonly query: PprofQuery;
+  readonly format: Format | undefined;
+  readonly read: () => Promise<Profile>;
 }
 
-function commandLine(): Answer {
+async function timeProfile(name: string, read: (span: ProfileSpan) => Promise<Profile>, asked: Asked): Promise<Answer> {
+  const { signal, secondsMax } = asked.request;
+  const query = queryOf(asked.request, { name, parameters: TIME_PARAMETERS, formats: TIME_FORMATS });
+  if (typeof query === 'string') return pprofError(400, query);
+  const only = query.only === undefined ? {} : { only: query.only };
+  const format = query.debug ? 'folded' : query.format;
+  const { seconds = SECONDS_DEFAULT, lastSeconds } = query;
+  if (lastSeconds !== undefined) return profileAnswer({ ...asked, name, query, format, read: () => read({ lastSeconds, ...only }) });
+  if (seconds > secondsMax) return pprofError(400, tooLong(seconds, secondsMax));
+  return profileAnswer({ ...asked, name, query, format, read: () => read({ seconds, signal, ...only }) });
+}
+
+async function heapProfile(name: string, read: (options: HeapOptions) => Promise<Profile>, asked: Asked): Promise<Answer> {
+  const query = queryOf(asked.request, { name, parameters: HEAP_PARAMETERS, formats: FORMATS });
+  if (typeof query === 'string') return pprofError(400, query);
+  const { seconds, gc, debug, format } = query;
+  if (seconds !== undefined) {
+    if (debug) return pprofError(400, 'seconds and debug params are incompatible');
+    const { signal } = asked.request;
+    return profileAnswer({ ...asked, name: `${name}-delta`, query, format, read: () => read({ gc, seconds, signal }) });
+  }
+  if (!debug) return profileAnswer({ ...asked, name, query, format, read: () => read({ gc }) });
+  const { heapText } = await import('./heap-text.ts');
+  return checked(asked.request, TEXT, async () => heapText(await read({ gc })));
+}
+
+async function resources(asked: Asked): Promise<Answer> {
+  const name = 'resources';
+  const query = queryOf(asked.request, { name, parameters: ['format', 'debug'], formats: FORMATS });
+  if (typeof query === 'string') return pprofError(400, query);
+  if (query.debug) return checked(asked.request, TEXT, async () => resourcesText(activeResources()));
+  const { clock } = asked.deps;
+  const { resourcesProfile } = await import('../profile/resources.ts');
+  const read = async (): Promise<Profile> => resourcesProfile(activeResources(), clock.epochMillis(clock.monotonicMillis()));
+  return profileAnswer({ ...asked, name, query, format: query.format, read });
+}
+
+/** In the layout of Go's goroutine profile, the most frequent first. */
+function resourcesText(names: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  const rows = [...counts].toSorted(([, a], [, b]) => b - a).map(([name, count]) => `${count} @\n#\t${name}\n`);
+  return `resources profile: total ${names.length}\n${rows.join('\n')}`;
+}
+
+function activeResources(): readonly string[] {
+  return process.getActiveResourcesInfo();
+}
+
+async function commandLine(request: PprofRequest): Promise<Answer> {
+  const query = queryOf(request, { name: 'cmdline', parameters: [], formats: [] });
+  if (typeof query === 'string') return pprofError(400, query);
   const { execPath, execArgv, argv } = process;
-  return {
-    status: 200,
-    headers: { 'content-type': 'text/plain; charset=utf-8' },
-    body: [execPath, ...execArgv, ...argv.slice(1)].join('\0'),
-  };
+  return { status: 200, headers: TEXT, body: [execPath, ...execArgv, ...argv.slice(1)].join('\0') };
 }
 
-function tooLong(secondsMax: number): Answer {
-  return pprofError(400, `profile duration exceeds what this server allows: ask for at most ${secondsMax} seconds`);
+const TEXT = { 'content-type': 'text/plain; charset=utf-8' };
+
+function queryOf({ query, secondsMax }: PprofRequest, accepted: Omit<Accepted, 'secondsMax'>): PprofQuery | string {
+  return readQuery(query, { ...accepted, secondsMax });
 }
 
-async function attachment(name: string, request: PprofRequest, read: () => Promise<Profile>): Promise<Answer> {
-  const headers = { 'content-type': 'application/octet-stream', 'content-disposition': `attachment; filename="${name}"` };
-  return checked(request, headers, async () => {
-    const profile = await read();
-    // Loaded with the first profile that is read: the writer brings node:zlib.
-    const { encodePprof } = await import('../profile/pprof.ts');
-    return encodePprof(profile);
-  });
+async function profileAnswer({ deps, request, name, query, format, read }: Wanted): Promise<Answer> {
+  const { headers, body } = await formatAnswer(format, name);
+  const title = { subject: deps.title, filters: filtersOf(query.only) };
+  // As text it is shown, not saved.
+  return checked(request, query.debug ? TEXT : headers, async () => body(await read(), title));
+}
+
+/** The filter in words, by the names of the labels. */
+function filtersOf({ route, traceId, spanId }: SampleFilter = {}): string[] {
+  return [
+    ...(route === undefined ? [] : [route === '' ? 'without a route' : `http.route=${route}`]),
+    ...(traceId === undefined ? [] : [`trace_id=${traceId}`]),
+    ...(spanId === undefined ? [] : [`span_id=${spanId}`]),
+  ];
 }
 
 async function checked(
   request: PprofRequest,
   headers: Readonly<Record<string, string>>,
-  body: () => Promise<string | Uint8Array>,
+  body: () => Promise<Answer['body']>,
 ): Promise<Answer> {
   if (request.headersOnly) return { status: 200, headers, body: '' };
   try {
@@ -159,9 +276,4 @@ async function checked(
     if (error instanceof ProfileError) return pprofError(error.status, error.message);
     throw error;
   }
-}
-
-/** Go reads a switch as a number: 1 is on; 0, nothing and text are off. */
-function isOn(value: string | null): boolean {
-  return value !== null && positiveInteger(value) !== undefined;
 }

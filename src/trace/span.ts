@@ -43,6 +43,9 @@ export interface SpanOwner {
   readonly clock: Clock;
   readonly limits: SpanLimits;
   readonly resource: Resource;
+  /** A span that is about to end after at least this long is told of first, while it still records. */
+  readonly slowMillis: number;
+  slow(): void;
   /** Called once, when the span ends, whether or not it is sampled. */
   ended(span: Span): void;
 }
@@ -282,6 +285,7 @@ export class Span implements ApiSpan, Omit<ReadableSpan, 'parentSpanContext'>, S
 
   /** Ends the span at a reading of the monotonic clock that the caller already has. */
   endAt(monotonicMillis: number): void {
+    if (monotonicMillis - this.startMonotonicMillis >= this.owner.slowMillis) this.owner.slow();
     // An end before the start is a start (OpenTelemetry's SDK does the same), and 0 means open.
     this.endMonotonicMillis = Math.max(monotonicMillis, this.startMonotonicMillis, Number.MIN_VALUE);
     this.owner.ended(this);

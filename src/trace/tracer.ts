@@ -47,6 +47,8 @@ export class Tracing implements SpanOwner {
   readonly propagation: PropagationOptions;
   readonly #sampler: Sampler;
   push: ((span: Span) => void) | undefined;
+  slowMillis: number = Infinity;
+  #onSlow: (() => void) | undefined;
   readonly #keep: ((root: Span) => void) | undefined;
 
   constructor(deps: TracerDeps) {
@@ -94,6 +96,16 @@ export class Tracing implements SpanOwner {
     if (options.attributes !== undefined) span.setAttributes(options.attributes);
     if (options.links !== undefined) span.addLinks(options.links);
     return span;
+  }
+
+  /** Calls `onSlow` when a span is about to end that has taken at least `slowMillis`. Must not throw. */
+  watchSlow(slowMillis: number, onSlow: () => void): void {
+    this.slowMillis = slowMillis;
+    this.#onSlow = onSlow;
+  }
+
+  slow(): void {
+    this.#onSlow?.();
   }
 
   ended(span: Span): void {

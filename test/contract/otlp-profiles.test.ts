@@ -5,7 +5,7 @@ import protobuf from 'protobufjs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { otlpProfilesExporter, type OtlpProfilesOptions } from '../../src/export/otlp-profiles.ts';
 import type { OtlpProtocol } from '../../src/export/otlp.ts';
-import { functionName } from '../../src/profile/pprof.ts';
+import { distinctName } from '../../src/profile/frame.ts';
 import type { Profile } from '../../src/profile/profile.ts';
 import { describeDelivery } from '../helpers/delivery-contract.ts';
 import { otlpDeps, RESOURCE, startReceiver, type Receiver } from '../helpers/otlp.ts';
@@ -49,7 +49,7 @@ async function receiver(body?: Buffer): Promise<Receiver> {
 async function push(profiles: readonly Profile[], protocol: OtlpProtocol): Promise<Receiver['requests'][number]> {
   const { url, requests } = await receiver();
   const source = new OfferedProfiles();
-  const exporter = otlpProfilesExporter(options(url, { protocol }), { ...otlpDeps(), source, scope: SCOPE, functionName });
+  const exporter = otlpProfilesExporter(options(url, { protocol }), { ...otlpDeps(), source, scope: SCOPE, functionName: distinctName });
   source.offer(...profiles);
   await exporter.shutdown(60_000);
   expect(requests).toHaveLength(1);
@@ -327,7 +327,7 @@ describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('over %s', (protocol
   it('of nothing there is no request', async () => {
     const { url, requests } = await receiver();
     const source = new OfferedProfiles();
-    const exporter = otlpProfilesExporter(options(url, { protocol }), { ...otlpDeps(), source, scope: SCOPE, functionName });
+    const exporter = otlpProfilesExporter(options(url, { protocol }), { ...otlpDeps(), source, scope: SCOPE, functionName: distinctName });
     source.offer(cpuProfile([]));
 
     await exporter.shutdown(5000);
@@ -342,7 +342,7 @@ describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('over %s', (protocol
     const { url } = await receiver(Buffer.from(answer as Uint8Array));
     const deps = otlpDeps();
     const source = new OfferedProfiles();
-    const exporter = otlpProfilesExporter(options(url, { protocol }), { ...deps, source, scope: SCOPE, functionName });
+    const exporter = otlpProfilesExporter(options(url, { protocol }), { ...deps, source, scope: SCOPE, functionName: distinctName });
 
     for (let round = 0; round < 2; round++) {
       source.offer(cpuProfile(), heapProfile());
@@ -413,7 +413,7 @@ describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('10,000 stacks over 
 describeDelivery('profiles by OTLP', {
   make: (url, deps) => {
     const source = new OfferedProfiles();
-    const exporter = otlpProfilesExporter(options(url), { ...deps, resource: RESOURCE, source, scope: SCOPE, functionName });
+    const exporter = otlpProfilesExporter(options(url), { ...deps, resource: RESOURCE, source, scope: SCOPE, functionName: distinctName });
     exporter.start();
     return { exporter, intervalMillis: 60_000, offer: () => source.offer(cpuProfile()) };
   },

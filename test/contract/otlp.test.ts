@@ -178,7 +178,7 @@ describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('over %s', (protocol
       attributePerEventCount: 128,
       attributePerLinkCount: 128,
     };
-    const owner = { clock, limits, resource: RESOURCE, ended: (ended: Span) => spans.push(ended) };
+    const owner = { clock, limits, resource: RESOURCE, slowMillis: Infinity, slow: () => {}, ended: (ended: Span) => spans.push(ended) };
     const span = new Span(owner, { name: 'sonde/http' }, SpanKind.SERVER);
     span.begunAs('GET /orders/{id}', undefined);
     span.continueFrom({ traceId: TRACE_ID, spanId: PARENT_ID, traceFlags: 1 }, true, 'vendor=1');

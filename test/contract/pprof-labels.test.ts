@@ -13,6 +13,8 @@ import { requirePeer } from '../helpers/require-peer.ts';
 
 const SOURCE = path.resolve(import.meta.dirname, '../fixtures/profile/routes.cjs');
 
+const OWN_LABELS = path.resolve(import.meta.dirname, '../fixtures/profile/own-labels.cjs');
+
 /** 700 samples: a share of four fifths is then off by more than 1.5 points in one run of three, and by 5 in one of a thousand. */
 const SECONDS = 8;
 
@@ -33,13 +35,18 @@ afterEach(killAll);
 /** Runs `go tool pprof`; resolves to what it prints. */
 async function pprof(...args: string[]): Promise<string> {
   const env = { ...process.env, PPROF_TMPDIR: directory, HOME: directory };
-  const { stdout } = await promisify(execFile)('go', ['tool', 'pprof', ...args], { env });
+  const { stdout } = await promisify(execFile)('go', ['tool', 'pprof', ...args], { env, maxBuffer: 64 * 1024 * 1024 });
   return stdout;
 }
 
+/** All requests of a path are of one trace, so that what traces are labelled with can be counted too. */
+const TRACES: Record<keyof Turns, string> = { '/a': 'a'.repeat(32), '/b': 'b'.repeat(32), '/plain': 'c'.repeat(32) };
+
 /** Keeps a connection busy with pipelined requests, the next lot when the last is answered. */
 function keepBusy(port: number): void {
-  const lot = ['/a', '/plain', '/b', '/plain'].map((target) => `GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`).join('');
+  const lot = (['/a', '/plain', '/b', '/plain'] as const)
+    .map((target) => `GET ${target} HTTP/1.1\r\nHost: x\r\ntraceparent: 00-${TRACES[target]}-00f067aa0ba902b7-01\r\n\r\n`)
+    .join('');
   let answered = 0;
   const socket = net.connect(port, '127.0.0.1', () => socket.write(lot));
   socket.on('error', () => {});
@@ -73,8 +80,8 @@ async function workMillis(file: string, ...flags: string[]): Promise<number> {
   return Number(/ ([\d.]+)ms +[\d.]+% +work$/m.exec(output)?.[1] ?? 0);
 }
 
-test.each([20, 24, 26])(
-  'on Node %i each route has its share of the CPU time, and requests without a route have no label',
+test.each([20, 22, 24, 26])(
+  'on Node %i each route and each trace has its share of the CPU time, and requests without a route have no route',
   { timeout: 60_000 },
   async (major) => {
     const service = await startService({ app: SOURCE, node: nodeBinary(major) });
@@ -88,9 +95,46 @@ test.each([20, 24, 26])(
     expect(Math.abs(a / all - turns['/a'] / total), `/a: ${a} of ${all} ms, ${JSON.stringify(turns)}`).toBeLessThan(0.05);
     expect(Math.abs(b / all - turns['/b'] / total), `/b: ${b} of ${all} ms, ${JSON.stringify(turns)}`).toBeLessThan(0.05);
     expect(Math.abs((all - a - b) / all - turns['/plain'] / total), JSON.stringify(turns)).toBeLessThan(0.05);
-    // The two routes and nothing else, and the functions of a route alone on its side.
+    for (const target of ['/a', '/b', '/plain'] as const) {
+      const millis = await workMillis(file, `-tagfocus=trace_id=${TRACES[target]}`);
+      expect(Math.abs(millis / all - turns[target] / total), `trace of ${target}: ${millis} of ${all} ms`).toBeLessThan(0.05);
+    }
+    // The two routes and nothing else.
     const tags = await pprof('-tags', file);
-    expect(Array.from(tags.matchAll(/^ +[\d.]+\w* \( *[\d.]+%\): (.+)$/gm), ([, value]) => value).toSorted()).toEqual(['/a', '/b']);
+    const routes = / http\.route: Total[^\n]*\n([^]*?)\n *\n/.exec(`${tags}\n\n`)?.[1] ?? '';
+    expect(Array.from(routes.matchAll(/\): (.+)$/gm), ([, value]) => value).toSorted()).toEqual(['/a', '/b']);
+    expect(tags).toContain('thread: Total');
     expect(tags).toContain('http.route: Total');
+  },
+);
+
+test.each([20, 22, 24, 26])(
+  'on Node %i what an application says about a scope is on the samples of everything that the scope has started',
+  { timeout: 60_000 },
+  async (major) => {
+    const service = await startService({ app: OWN_LABELS, node: nodeBinary(major) });
+    const base = await service.sondeUrl();
+    const count = async (): Promise<Record<string, number>> =>
+      (await fetch(`http://127.0.0.1:${service.port}/`)).json() as Promise<Record<string, number>>;
+    for (let status = 503; status === 503;) ({ status } = await fetch(`${base}/debug/pprof/heap`));
+    const before = await count();
+    const answer = await fetch(`${base}/debug/pprof/profile?seconds=${SECONDS}`);
+    const after = await count();
+    const file = path.join(directory, `own-${major}.pb.gz`);
+    writeFileSync(file, Buffer.from(await answer.arrayBuffer()));
+    const all = await workMillis(file);
+    const turns = Object.fromEntries(Object.entries(after).map(([tenant, number]) => [tenant, number - before[tenant]!]));
+    const total = Object.values(turns).reduce((sum, number) => sum + number, 0);
+    expect(all).toBeGreaterThan(SECONDS * 250);
+    for (const [tenant, number] of Object.entries(turns)) {
+      const millis = await workMillis(file, `-tagfocus=tenant=^${tenant}$`);
+      expect(Math.abs(millis / all - number / total), `${tenant}: ${millis} of ${all} ms, ${JSON.stringify(turns)}`).toBeLessThan(0.05);
+    }
+    // Labels of the scopes around, and the span's.
+    const ofC = await workMillis(file, '-tagfocus=tenant=^c$');
+    expect(await workMillis(file, '-tagfocus=queue=mail')).toBe(ofC);
+    expect(await workMillis(file, '-tagfocus=tenant=^b$')).toBe(await workMillis(file, '-tagfocus=plan=free'));
+    expect((await pprof('-tags', '-tagfocus=tenant=^c$', file)).match(/trace_id: Total/g)).toHaveLength(1);
+    expect(await pprof('-tags', '-tagfocus=tenant=^a$', file)).not.toContain('trace_id');
   },
 );

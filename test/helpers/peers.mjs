@@ -15,6 +15,9 @@ const TEST_PEERS = [
     probe: ['/usr/bin/python3', '-c', 'import prometheus_client.openmetrics.parser'],
     debianPackage: 'python3-prometheus-client',
   },
+  // Draws the graph of `go tool pprof -http`.
+  { name: 'graphviz', probe: ['dot', '-V'], debianPackage: 'graphviz' },
+  { name: 'chromium', probe: ['/usr/bin/chromium', '--version'], debianPackage: 'chromium' },
 ];
 
 /** Makes the load of the benchmarks. */

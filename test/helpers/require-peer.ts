@@ -3,7 +3,7 @@
 import type { TestContext } from 'vitest';
 
 /** The peers by the names that test/helpers/peers.mjs gives them. */
-export type Peer = 'promtool' | 'prometheus' | 'go' | 'python3-prometheus-client';
+export type Peer = 'promtool' | 'prometheus' | 'go' | 'python3-prometheus-client' | 'graphviz' | 'chromium';
 
 /** Skips the test that calls it, with the reason, when `npm test` has found that the peer is missing. */
 export function requirePeer(context: TestContext, peer: Peer): void {

@@ -1,10 +1,11 @@
 // What is published, as a user gets it: packed, installed without install scripts beside the applications' packages,
 // and run by every Node that is promised; and its declarations, read by the strictest compiler settings.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { MAJORS, nodeBinary } from '../helpers/nodes.mjs';
 import { APPS, killAll, ownLines, ROOT, startService, type Service } from '../helpers/process.ts';
@@ -13,12 +14,14 @@ const { devDependencies } = JSON.parse(readFileSync(path.join(ROOT, 'package.jso
   devDependencies: Record<string, string>;
 };
 
+const TYPESCRIPT = path.join(ROOT, 'test/fixtures/typescript/service.ts');
+
 let directory: string;
 let tarball: string;
 let files: string[];
 
-beforeAll(() => {
-  directory = mkdtempSync(path.join(os.tmpdir(), 'sonde-package-'));
+beforeAll(async () => {
+  directory = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'sonde-package-')));
   const packed = npm(ROOT, 'pack', '--json', '--ignore-scripts', '--pack-destination', directory);
   const [{ filename, files: list }] = JSON.parse(packed) as [{ filename: string; files: { path: string }[] }];
   tarball = path.join(directory, filename);
@@ -27,6 +30,14 @@ beforeAll(() => {
   for (const app of ['packaged-express.cjs', 'packaged-fastify.mjs', 'packaged-start.mjs', 'http.cjs', 'http.mjs']) {
     cpSync(path.join(APPS, app), path.join(directory, 'service', app));
   }
+  await build({
+    entryPoints: [TYPESCRIPT],
+    bundle: true,
+    minify: true,
+    platform: 'node',
+    sourcemap: true,
+    outfile: path.join(directory, 'service/typescript.js'),
+  });
   for (const major of MAJORS) nodeBinary(major);
 }, 300_000);
 
@@ -56,7 +67,9 @@ function npm(cwd: string, ...args: string[]): string {
 }
 
 test('the tarball holds the build, the licence and the notices, and no sources or tests', () => {
-  for (const file of ['package.json', 'LICENSE', 'dist/register.js', 'dist/index.d.ts']) expect(files).toContain(file);
+  for (const file of ['package.json', 'LICENSE', 'dist/register.js', 'dist/index.d.ts', 'dist/profile/source-map-worker.js']) {
+    expect(files).toContain(file);
+  }
   expect(files.filter((file) => !/^(?:dist\/.+\.(?:js|mjs|d\.ts|d\.mts)|package\.json|LICENSE|NOTICE|README\.md)$/.test(file))).toEqual([]);
 });
 
@@ -106,6 +119,15 @@ describe.each(MAJORS)('on Node %i', (major) => {
     expect(response.status).toBe(200);
     const profile = gunzipSync(Buffer.from(await response.arrayBuffer())).toString('latin1');
     expect(profile).toContain('nanoseconds');
+    expect(ownLines(service.running.stderr).lines).toHaveLength(1);
+  });
+
+  test('profiles name the sources of what was compiled', async () => {
+    const service = await start('typescript.js', '--require', 'sonde/register');
+    const url = `${await service.sondeUrl()}/debug/pprof/heap`;
+    await service.get('/keep');
+    const profile = gunzipSync(Buffer.from(await (await fetch(url)).arrayBuffer())).toString('latin1');
+    expect(profile).toContain(TYPESCRIPT);
     expect(ownLines(service.running.stderr).lines).toHaveLength(1);
   });
 });

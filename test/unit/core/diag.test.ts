@@ -11,14 +11,15 @@ describe('what Sonde says', () => {
   it.each<[level: DiagLevel, lines: string[]]>([
     ['none', []],
     ['error', ['start']],
-    ['warn', ['start', 'sonde: w']],
-    ['info', ['start', 'sonde: w', 'sonde: i']],
-    ['debug', ['start', 'sonde: w', 'sonde: i', 'sonde: d']],
+    ['warn', ['start', 'sonde: w', 'sonde: n']],
+    ['info', ['start', 'sonde: w', 'sonde: n', 'sonde: i']],
+    ['debug', ['start', 'sonde: w', 'sonde: n', 'sonde: i', 'sonde: d']],
   ])('at level %s', (level, lines) => {
     expect(
       said(level, (diag) => {
         diag.announce('start');
         diag.warn('key', 'w');
+        diag.notice('n');
         diag.info('i');
         diag.debug('d');
       }),
@@ -34,6 +35,15 @@ describe('what Sonde says', () => {
     });
     expect(lines).toHaveLength(256);
     expect(lines.at(-1)).toBe('sonde: message 255');
+  });
+
+  it('is a notice each time', () => {
+    expect(
+      said('warn', (diag) => {
+        diag.notice('x');
+        diag.notice('x');
+      }),
+    ).toEqual(['sonde: x', 'sonde: x']);
   });
 
   it('is information each time', () => {

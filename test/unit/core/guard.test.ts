@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { StderrDiag } from '../../../src/core/diag.ts';
 import { Guard } from '../../../src/core/guard.ts';
@@ -106,4 +107,98 @@ describe('a timer', () => {
       vi.useRealTimers();
     }
   });
+});
+
+describe('an alarm', () => {
+  it('calls once each time that it is armed, anew when it is armed again', async () => {
+    const { guard } = guarded();
+    const fn = vi.fn();
+    const alarm = guard.alarm('part', 20, fn);
+    await delay(40);
+    expect(fn).not.toHaveBeenCalled();
+    alarm.arm();
+    alarm.arm();
+    await vi.waitFor(() => expect(fn).toHaveBeenCalledTimes(1), { interval: 5 });
+    await delay(40);
+    expect(fn).toHaveBeenCalledTimes(1);
+    alarm.arm();
+    await vi.waitFor(() => expect(fn).toHaveBeenCalledTimes(2), { interval: 5 });
+    alarm.arm();
+    alarm.stop();
+    await delay(40);
+    expect(fn).toHaveBeenCalledTimes(2);
+  });
+
+  it('stops what it calls from throwing, and may be armed in it', async () => {
+    const { guard } = guarded();
+    let calls = 0;
+    const alarm = guard.alarm('part', 1, () => {
+      if ((calls += 1) < 3) alarm.arm();
+      throw new Error('broken');
+    });
+    alarm.arm();
+    await vi.waitFor(() => expect(calls).toBe(3), { interval: 5 });
+    expect(guard.failures().get('part')).toBe(3);
+  });
+});
+
+describe('the end of a turn', () => {
+  it('comes once each time that it is armed', async () => {
+    const { guard } = guarded();
+    const order: string[] = [];
+    const end = guard.turnEnd('part', () => void order.push('end'));
+    end.arm();
+    end.arm();
+    await new Promise<void>((resolve) => setTimeout(() => (order.push('timer'), setImmediate(resolve)), 5));
+    expect(order.filter((what) => what === 'end')).toHaveLength(1);
+    end.arm();
+    end.stop();
+    await delay(5);
+    expect(order.filter((what) => what === 'end')).toHaveLength(1);
+  });
+
+  it('wakes nobody: a loop that waits goes on waiting', async () => {
+    const { guard } = guarded();
+    let turns = 0;
+    const end = guard.turnEnd('part', () => {
+      turns += 1;
+      end.arm();
+    });
+    await delay(20);
+    end.arm();
+    const before = performance.eventLoopUtilization();
+    await delay(200);
+    end.stop();
+    // An immediate that holds the loop makes it spin.
+    expect(performance.eventLoopUtilization(before).utilization).toBeLessThan(0.5);
+    expect(turns).toBeGreaterThan(0);
+    expect(turns).toBeLessThan(200);
+  });
+});
+
+it('keeps no process alive, armed or not', () => {
+  const { guard } = guarded();
+  const alive = (): number => process.getActiveResourcesInfo().filter((resource) => /Timeout|Immediate/.test(resource)).length;
+  const before = alive();
+  const alarms = [guard.alarm('part', 60_000, () => {}), guard.turnEnd('part', () => {})];
+  for (const alarm of alarms) alarm.arm();
+  expect(alive()).toBe(before);
+  const held = setImmediate(() => {});
+  expect(alive()).toBe(before + 1);
+  clearImmediate(held);
+  for (const alarm of alarms) alarm.stop();
+});
+
+it('runs alarms in real time where an application’s tests have put fake timers', async () => {
+  vi.useFakeTimers();
+  try {
+    const { guard } = guarded();
+    const fn = vi.fn();
+    for (const alarm of [guard.alarm('part', 1, fn), guard.turnEnd('part', fn)]) alarm.arm();
+    expect(vi.getTimerCount()).toBe(0);
+    vi.useRealTimers();
+    await vi.waitFor(() => expect(fn).toHaveBeenCalledTimes(2), { interval: 5 });
+  } finally {
+    vi.useRealTimers();
+  }
 });

@@ -12,6 +12,7 @@ import { MeterProvider } from '@opentelemetry/sdk-metrics';
 import * as esm110 from 'otel-api-1.10';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { activeSpan } from '../../../src/core/context.ts';
+import type { Diag } from '../../../src/core/diag.ts';
 import { instrumentHttpServer } from '../../../src/instrument/http-server.ts';
 import { registerApi, SondeContextManager, type ApiProviders } from '../../../src/instrument/otel-api.ts';
 import { W3CPropagator } from '../../../src/trace/propagation.ts';
@@ -27,7 +28,13 @@ let providers: ApiProviders;
 let said: string[];
 let undo: (() => void)[];
 
-const diag = { warn: (_key: string, message: string) => void said.push(message), info: () => {}, debug: () => {}, announce: () => {} };
+const diag: Diag = {
+  warn: (_key, message) => void said.push(message),
+  notice: () => {},
+  info: () => {},
+  debug: () => {},
+  announce: () => {},
+};
 
 beforeEach(() => {
   harness = new Harness();

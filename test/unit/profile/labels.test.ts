@@ -7,17 +7,31 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { StderrDiag } from '../../../src/core/diag.ts';
 import { Guard } from '../../../src/core/guard.ts';
 import { describeServer } from '../../../src/instrument/http-semconv.ts';
-import { RouteLabels } from '../../../src/profile/labels.ts';
+import { SampleLabels } from '../../../src/profile/labels.ts';
 import type { NativeTimeProfiler } from '../../../src/profile/native.ts';
 import { ServerRequests } from '../../../src/request.ts';
 import { Harness, request, Servers } from '../../helpers/harness.ts';
 
 interface Active {
   route: string;
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly traceFlags: number;
+  readonly startMonotonicMillis: number;
 }
 
+let spans = 0;
+
+function spanOf(route: string, traceFlags = 1): Active {
+  const id = (spans += 1).toString(16);
+  return { route, traceId: id.padStart(32, '0'), spanId: id.padStart(16, '0'), traceFlags, startMonotonicMillis: millis };
+}
+
+/** The time; it stands still unless a test moves it. */
+const millis = 0;
+
 const lines: string[] = [];
-let labels: RouteLabels;
+let labels: SampleLabels;
 let active: AsyncLocalStorage<Active | undefined>;
 
 /** The addon's profiler: `sample` does what its signal handler does. */
@@ -42,6 +56,7 @@ class Sampler {
   }
 
   restart(): void {
+    labels.rotating();
     this.state[0] = 0;
     labels.rotated();
   }
@@ -55,10 +70,14 @@ const routeAt = (context: object | undefined): string | undefined => context && 
 
 beforeEach(() => {
   active = new AsyncLocalStorage();
-  labels = new RouteLabels({
+  labels = new SampleLabels({
     guard: new Guard(new StderrDiag('warn', (line) => lines.push(line))),
+    diag: new StderrDiag('warn', (line) => lines.push(line)),
     active: () => active.getStore(),
+    idsOf: (span) => span as Active,
     routeOf: (span) => (span as Active).route,
+    monotonicMillis: () => millis,
+    prepare: () => {},
   });
 });
 
@@ -131,7 +150,7 @@ describe('without AsyncContextFrame', () => {
   beforeEach(() => {
     sampler = new Sampler();
     start(sampler);
-    labels.routed('/a');
+    labels.begun(spanOf(''));
   });
 
   /** A request that is sampled at each of its turns but the first; resolves to what was found. */
@@ -147,7 +166,7 @@ describe('without AsyncContextFrame', () => {
   }
 
   test('each sample has the route of the request whose turn it was, whatever comes between', async () => {
-    const [a, b] = await Promise.all([serve({ route: '/a' }, 4), serve({ route: '/b' }, 3)]);
+    const [a, b] = await Promise.all([serve(spanOf('/a'), 4), serve(spanOf('/b'), 3)]);
     expect(a.map(routeAt)).toEqual(['/a', '/a', '/a', '/a']);
     expect(b.map(routeAt)).toEqual(['/b', '/b', '/b']);
     await nextTurn();
@@ -158,7 +177,7 @@ describe('without AsyncContextFrame', () => {
 
   test('samples in a callback, a timer and the code after an await of it are of the same request', async () => {
     const found: (object | undefined)[] = [];
-    await active.run({ route: '/a' }, async () => {
+    await active.run(spanOf('/a'), async () => {
       await new Promise<void>((resolve) =>
         setTimeout(() => {
           found.push(sampler.sample());
@@ -179,7 +198,7 @@ describe('without AsyncContextFrame', () => {
     await new Promise<void>((resolve) =>
       setImmediate(() => {
         found = sampler.sample();
-        active.enterWith({ route: '/a' });
+        active.enterWith(spanOf('/a'));
         resolve();
       }),
     );
@@ -187,7 +206,7 @@ describe('without AsyncContextFrame', () => {
   });
 
   test('a route that is found late is right for the samples before', async () => {
-    const span = { route: '' };
+    const span = spanOf('');
     const found = await serve(span, 3);
     expect(found.map(routeAt)).toEqual([undefined, undefined, undefined]);
     span.route = '/late';
@@ -197,7 +216,7 @@ describe('without AsyncContextFrame', () => {
   test('a new holder is made for a sample, not for a turn', async () => {
     const holders = new Set<object>();
     for (let i = 0; i < 50; i++) {
-      await active.run({ route: '/a' }, () => nextTurn());
+      await active.run(spanOf('/a'), () => nextTurn());
       holders.add(sampler.context!);
     }
     expect(holders.size).toBe(1);
@@ -208,24 +227,35 @@ describe('without AsyncContextFrame', () => {
   });
 
   test('a sample of the window before keeps its own, though the counter comes to the same number again', async () => {
-    const [before] = await serve({ route: '/a' }, 1);
+    const [before] = await serve(spanOf('/a'), 1);
     const count = sampler.state[0]!;
     sampler.restart();
     sampler.state[0] = count - 1;
-    const [after] = await serve({ route: '/b' }, 1);
+    const [after] = await serve(spanOf('/b'), 1);
     expect([before, after].map(routeAt)).toEqual(['/a', '/b']);
   });
 
-  test('nothing is looked at until there is a route', async () => {
+  test('a window that ends in the middle of a turn knows whose turn it was, and the next one too', async () => {
+    const found = await active.run(spanOf('/a'), async () => {
+      await nextTurn();
+      const before = sampler.sample();
+      sampler.restart();
+      return [before, sampler.sample()];
+    });
+    await nextTurn();
+    expect(found.map(routeAt)).toEqual(['/a', '/a']);
+  });
+
+  test('nothing is looked at until there is a request', async () => {
     labels.stop();
     sampler = new Sampler();
     start(sampler);
-    labels.routed('');
-    const [before] = await serve({ route: '/a' }, 1);
-    expect(sampler.context).toBe(before);
     labels.routed('/a');
+    const [before] = await serve(spanOf('/a'), 1);
+    expect(sampler.context).toBe(before);
+    labels.begun(spanOf(''));
     await nextTurn();
-    const [after] = await serve({ route: '/a' }, 1);
+    const [after] = await serve(spanOf('/a'), 1);
     await nextTurn();
     expect(sampler.context).not.toBe(before);
     expect(routeAt(after)).toBe('/a');
@@ -233,15 +263,19 @@ describe('without AsyncContextFrame', () => {
 
   test('what it makes active that fails is no concern of the application', async () => {
     labels.stop();
-    labels = new RouteLabels({
+    labels = new SampleLabels({
       guard: new Guard(new StderrDiag('warn', (line) => lines.push(line))),
       active: () => {
         throw new Error('broken');
       },
+      diag: new StderrDiag('warn', (line) => lines.push(line)),
+      idsOf: (span) => span as Active,
       routeOf: () => '',
+      monotonicMillis: () => millis,
+      prepare: () => {},
     });
     start(sampler);
-    labels.routed('/a');
+    labels.begun(spanOf(''));
     await nextTurn();
     const found = sampler.sample();
     await nextTurn();
@@ -257,7 +291,7 @@ test('before the profiler runs and after it has stopped, routes are named to nob
   start(sampler);
   labels.stop();
   labels.routed('/a');
-  expect(labels.labelsOf({ active: { route: '/a' } })).toEqual({});
+  expect(labels.labelsOf({ active: spanOf('/a') })).toEqual({});
 });
 
 test('a request says each route that it gets, and that it has none after all', async () => {
@@ -271,7 +305,7 @@ test('a request says each route that it gets, and that it has none after all', a
       clock,
       tracing,
       describer: describeServer({ knownMethods: ['GET'] }),
-      labels: { routed: (route) => said.push(route) },
+      labels: { begun: () => said.push('begun'), routed: (route) => said.push(route) },
     },
   );
   const servers = new Servers();
@@ -285,5 +319,5 @@ test('a request says each route that it gets, and that it has none after all', a
   });
   await request(url, { agent: new http.Agent() });
   await servers.close();
-  expect(said).toEqual(['/a', `/${'x'.repeat(255)}`, '']);
+  expect(said).toEqual(['begun', '/a', `/${'x'.repeat(255)}`, '']);
 });

@@ -109,3 +109,12 @@ test('writes the labels of a sample, and none where there are none', async () =>
   expect(rows).toEqual(sets.map((set, i) => [i + 1, set]));
   expect(sample.map(({ locationId }) => locationId)).toEqual([[1], [1], [1]]);
 });
+
+test.each([1, 127, 128, 129, 8191, 8192, 20_000])('writes a stack of %d frames whole', async (depth) => {
+  const names = Array.from({ length: depth }, (_, i) => `f${i % 300}`);
+  const { sample, location, function: functions, stringTable } = await decode(build([[1, 2]], [names]));
+  const nameOf = new Map(functions.map(({ id, name }) => [id, stringTable.strings[Number(name)]]));
+  const functionOf = new Map(location.map(({ id, line }) => [id, line[0]!.functionId]));
+  expect(sample[0]!.locationId.map((id) => nameOf.get(functionOf.get(id)!))).toEqual(names.toReversed());
+  expect(sample[0]!.value.map(Number)).toEqual([1, 2]);
+});

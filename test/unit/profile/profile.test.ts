@@ -72,8 +72,8 @@ describe('merge', () => {
 });
 
 describe('subtract', () => {
-  test('answers what was added, with what went away as negative numbers and what stayed left out', () => {
-    const difference = subtract(
+  test('answers what was added, with what went away as negative numbers and what stayed left out', async () => {
+    const difference = await subtract(
       profileOf({ a: [5, 50], b: [1, 10], c: [2, 20] }, 9000),
       profileOf({ b: [1, 10], c: [3, 35], d: [4, 40] }, 2000),
     );
@@ -109,8 +109,8 @@ describe('labels', () => {
     expect(sets.map((set) => builder.labels(set))).toEqual([1, 2, 3, 1, 0, 4]);
   });
 
-  test('belong to what is subtracted and to what is selected', () => {
-    const difference = subtract(
+  test('belong to what is subtracted and to what is selected', async () => {
+    const difference = await subtract(
       profileOf({ 'a /x': [5, 50], 'a /y': [1, 10] }),
       profileOf({ 'a /y': [1, 10], 'a /x': [2, 20], a: [1, 10] }),
     );

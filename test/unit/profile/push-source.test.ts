@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { follow } from '../../../src/profile/follow.ts';
 import { ProfileError } from '../../../src/profile/profile-error.ts';
 import type { Profile } from '../../../src/profile/profile.ts';
 import { PushSource, type FollowedEngine } from '../../../src/profile/push-source.ts';
-import { CPU, cpuProfile, heapProfile, profileOf, SAMPLES, WALL, wallProfile } from '../../helpers/profiles.ts';
+import { CPU, heapProfile, profileOf, SAMPLES, WALL } from '../../helpers/profiles.ts';
 
 /** A window with a hit on the CPU, a wait, and CPU time that is nobody's. */
 const WINDOW = profileOf(
@@ -77,12 +76,6 @@ describe('what is pushed of a window', () => {
     expect(await new PushSource(engine({ windows: [WINDOW], stats: () => ({ heap }) })).take()).toHaveLength(2);
   });
 
-  it('is the heap where profiling has only begun', async () => {
-    const take = (): Promise<Profile> => Promise.reject(new ProfileError(503, 'begun less than a second ago'));
-
-    expect(await new PushSource(engine({ follow: () => ({ take, stop: () => {} }) })).take()).toHaveLength(1);
-  });
-
   it('is the rest where the heap sampler was stopped by somebody else', async () => {
     const heap = (): Promise<Profile> => Promise.reject(new ProfileError(503, 'stopped'));
 
@@ -93,71 +86,5 @@ describe('what is pushed of a window', () => {
     const heap = (): Promise<Profile> => Promise.reject(new Error('broken'));
 
     await expect(new PushSource(engine({ heap })).take()).rejects.toThrow('broken');
-  });
-});
-
-describe('following the ring', () => {
-  it('takes what has come since the window before, with all three sample types', async () => {
-    const asked: number[] = [];
-    let nowMillis = 1_000_000;
-    const window = { startEpochMillis: 1_000_000, durationMillis: 9000 };
-    const reader = {
-      cpu: async (read: object) => {
-        asked.push((read as { lastSeconds: number }).lastSeconds);
-        return {
-          ...cpuProfile([
-            [
-              ['main', 'work'],
-              [2, 20],
-            ],
-            [['(non-JS threads)'], [0, 5]],
-          ]),
-          ...window,
-        };
-      },
-      wall: async () => ({
-        ...wallProfile([
-          [
-            ['main', 'work'],
-            [2, 22],
-          ],
-          [['(idle)'], [3, 33]],
-        ]),
-        ...window,
-      }),
-    };
-    const follower = follow(reader, () => nowMillis);
-
-    nowMillis += 10_000;
-    const taken = await follower.take();
-    nowMillis += 10_000;
-    await follower.take();
-
-    expect(taken!.sampleTypes).toEqual([SAMPLES, CPU, WALL]);
-    expect(rows(taken!).toSorted()).toEqual([
-      ['(idle)', 3, 0, 33],
-      ['(non-JS threads)', 0, 5, 0],
-      ['work', 2, 20, 22],
-    ]);
-    expect(asked).toEqual([10, 10]);
-  });
-
-  it('has nothing where the engine has nothing', async () => {
-    let nowMillis = 0;
-    const asked: number[] = [];
-    const none = (): Promise<Profile> => Promise.reject(new ProfileError(503, 'begun less than a second ago'));
-    const cpu = (read: object): Promise<Profile> => {
-      asked.push((read as { lastSeconds: number }).lastSeconds);
-      return none();
-    };
-    const follower = follow({ cpu, wall: none }, () => nowMillis);
-
-    expect(await follower.take()).toBeUndefined();
-    nowMillis = 10_000;
-    await expect(follower.take()).rejects.toThrow(ProfileError);
-    nowMillis = 20_000;
-    await expect(follower.take()).rejects.toThrow(ProfileError);
-    // Nothing was taken, so that nothing is passed over.
-    expect(asked).toEqual([10, 20]);
   });
 });

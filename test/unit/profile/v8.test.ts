@@ -29,7 +29,9 @@ function byName(profile: Profile): Record<string, number[]> {
 
 describe('time profiles', () => {
   test('have samples, CPU time as measured and wall time by hits, under V8 names', () => {
-    const profile = fromTimeTree(timeTree([node('(program)', [1]), node('(garbage collector)', [9, 9]), node('work', [10, 10, 8])]), 5);
+    const profile = fromTimeTree(timeTree([node('(program)', [1]), node('(garbage collector)', [9, 9]), node('work', [10, 10, 8])]), {
+      startEpochMillis: 5,
+    });
     expect(profile.sampleTypes.map(({ type, unit }) => `${type}/${unit}`)).toEqual([
       'samples/count',
       'cpu/nanoseconds',
@@ -52,7 +54,7 @@ describe('time profiles', () => {
       node('long', [9]),
       node('blocked', [waiting, waiting, waiting]),
     ]);
-    const profile = byName(fromTimeTree(tree, 0));
+    const profile = byName(fromTimeTree(tree, { startEpochMillis: 0 }));
     expect(profile['(idle)']?.[1]).toBe(0);
     expect(profile['short']?.[1]).toBe(22);
     expect(profile['long']?.[1]).toBe(19);
@@ -60,21 +62,23 @@ describe('time profiles', () => {
   });
 
   test('leave CPU time with (idle) when no hit found the thread running', () => {
-    expect(byName(fromTimeTree(timeTree([node('(idle)', [4, 0])]), 0))['(idle)']?.[1]).toBe(4);
+    expect(byName(fromTimeTree(timeTree([node('(idle)', [4, 0])]), { startEpochMillis: 0 }))['(idle)']?.[1]).toBe(4);
   });
 
   test('count a hit outside (idle) as an interval of CPU where none is measured', () => {
-    const profile = byName(fromTimeTree(timeTree([node('(idle)', [0, 0, 0, 0, 0]), node('work', [0, 0, 0, 0, 0])], false), 0));
+    const profile = byName(
+      fromTimeTree(timeTree([node('(idle)', [0, 0, 0, 0, 0]), node('work', [0, 0, 0, 0, 0])], false), { startEpochMillis: 0 }),
+    );
     expect(profile).toEqual({ '(idle)': [5, 0, 50.51], work: [5, 50.51, 50.51] });
   });
 
   test('take what other threads used as one row without samples', () => {
-    const profile = fromTimeTree({ ...timeTree([node('work', [5])]), nonJSThreadsCpuTime: 7e6 }, 0);
+    const profile = fromTimeTree({ ...timeTree([node('work', [5])]), nonJSThreadsCpuTime: 7e6 }, { startEpochMillis: 0 });
     expect(byName(profile)['(non-JS threads)']).toEqual([0, 7, 0]);
   });
 
   test('name files as paths that can be opened, and nameless functions (anonymous)', () => {
-    const { frames } = fromTimeTree(timeTree([node('', [1])]), 0);
+    const { frames } = fromTimeTree(timeTree([node('', [1])]), { startEpochMillis: 0 });
     expect(frames).toEqual([{ name: '(anonymous)', file: '/app/a b.mjs', line: 3, column: 0 }]);
     expect(['node:fs', '/app/x.js', '', 'file://%zz'].map(scriptPath)).toEqual(['node:fs', '/app/x.js', '', 'file://%zz']);
   });
@@ -114,7 +118,7 @@ describe('labels', () => {
     const tree = timeTree([
       labelled('work', [[7_000_000, contextA], [1_000_000, contextB], [2_000_000], [3_000_000, contextA], [4_000_000, {}]]),
     ]);
-    expect(rowsOf(fromTimeTree(tree, 0, labelsOf))).toEqual([
+    expect(rowsOf(fromTimeTree(tree, { startEpochMillis: 0, labelsOf }))).toEqual([
       ['work', '/a', [2, 10_000_000]],
       ['work', '/b', [1, 1_000_000]],
       ['work', undefined, [2, 6_000_000]],
@@ -128,7 +132,7 @@ describe('labels', () => {
       [20_000, contextB],
     ]);
     const tree = timeTree([labelled('(idle)', [[1_000_000], [7]]), work, labelled('(garbage collector)', [[333_333, contextA]])]);
-    const profile = fromTimeTree(tree, 0, labelsOf);
+    const profile = fromTimeTree(tree, { startEpochMillis: 0, labelsOf });
     const spread = Math.round(1_000_007 / 3);
     expect(rowsOf(profile).toSorted(([a, b], [c, d]) => `${a}${b}`.localeCompare(`${c}${d}`))).toEqual([
       ['(garbage collector)', '/a', [1, 333_333 + spread]],
@@ -138,7 +142,7 @@ describe('labels', () => {
     ]);
     const sums = (of: Profile): number[] =>
       [0, 1, 2].map((column) => of.values.reduce((sum, value, i) => (i % 3 === column ? sum + value : sum), 0));
-    expect(sums(profile)).toEqual(sums(fromTimeTree(tree, 0)));
+    expect(sums(profile)).toEqual(sums(fromTimeTree(tree, { startEpochMillis: 0 })));
   });
 
   test('are asked once for a context, however many hits it has', () => {
@@ -150,16 +154,17 @@ describe('labels', () => {
       ]),
       labelled('g', [[1, contextA], [1]]),
     ]);
-    fromTimeTree(tree, 0, (context) => {
+    const labelsOf = (context: object): LabelSet => {
       asked.push(context);
       return NO_LABELS;
-    });
+    };
+    fromTimeTree(tree, { startEpochMillis: 0, labelsOf });
     expect(asked).toEqual([contextA]);
   });
 
   test('hits that the sampler had no room for are counted without', () => {
     const work = { ...labelled('work', [[5_000_000, contextA]]), hitCount: 3 };
-    expect(rowsOf(fromTimeTree(timeTree([work]), 0, labelsOf))).toEqual([
+    expect(rowsOf(fromTimeTree(timeTree([work]), { startEpochMillis: 0, labelsOf }))).toEqual([
       ['work', '/a', [1, 5_000_000]],
       ['work', undefined, [2, 0]],
     ]);

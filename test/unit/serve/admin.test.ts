@@ -178,4 +178,15 @@ describe('a process that has nothing left to do', () => {
     expect(code).toBe(0);
     agent.destroy();
   }, 5000);
+
+  it('ends, with a client that has stopped reading a large answer', async () => {
+    const [line] = await once(child.stdout!, 'data');
+    const [response] = await once(request(`${String(line).trim()}/debug/pprof/allocs?format=folded`).end(), 'response');
+    // 60 MB, of which the buffers of the sockets take a few.
+    response.on('error', () => {});
+    response.pause();
+    child.stdin!.end();
+    const [code] = await once(child, 'exit');
+    expect(code).toBe(0);
+  }, 20_000);
 });

@@ -1,5 +1,6 @@
 // The endpoints over small real parts, and a client that sees what goes over the wire.
 import { request, type IncomingHttpHeaders } from 'node:http';
+import { SystemClock } from '../../../src/core/clock.ts';
 import { StderrDiag } from '../../../src/core/diag.ts';
 import type { Guard } from '../../../src/core/guard.ts';
 import { Registry } from '../../../src/metrics/registry.ts';
@@ -56,11 +57,15 @@ export function heapProfile(): Profile {
 /** Endpoints with everything but the metrics switched off, unless told otherwise. */
 export function endpointsOf(deps: Partial<EndpointDeps> & { guard: Guard }): Endpoints {
   return new Endpoints({
+    clock: new SystemClock(),
     access: new Access({ token: undefined, host: '127.0.0.1' }),
     title: 'sonde 0.1.0 shop',
     metrics: { collect: () => registryOf(deps.guard).collect(), resource: {}, onDropped: () => {} },
     profiles: undefined,
+    devtools: undefined,
+    heapSnapshots: undefined,
     traces: undefined,
+    stalls: undefined,
     leaks: undefined,
     config: () => ({}),
     isReady: () => true,

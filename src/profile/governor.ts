@@ -1,0 +1,69 @@
+// Decides how often the CPU is sampled, from what profiling costs and from whether there is anything to see. Pure: told
+// once in ten seconds, answers a rate. Owned by the engine, which measures and obeys.
+
+/** 99 Hz: prime to the 10 ms and 100 ms timers of applications, so that samples do not fall into step with them. */
+export const RATE_HZ = 99;
+
+/** Rates below it, for who is above the budget. */
+const REDUCED_HZ: readonly number[] = [49, 19];
+
+/**
+ * An idle process pays for being woken: 0.5 to 1.5 % of a core at the full rate, a quarter of that at this one. Going back
+ * blocks for 10 to 60 ms, as V8 lists all compiled code again, so it must be idle for long, and busy for good.
+ */
+const IDLE_HZ = 19;
+const IDLE_UTILIZATION_MAX = 0.01;
+const IDLE_SECONDS_MIN = 60;
+const BUSY_UTILIZATION_MIN = 0.1;
+
+/** Seconds over the budget in a row before anything is done: a service's start is dear. */
+const OVER_SECONDS_MIN = 30;
+
+/** What was seen since the last decision. */
+export interface Observation {
+  readonly seconds: number;
+  /** Share of the time that the event loop was busy, 0 to 1. */
+  readonly utilization: number;
+  /** CPU seconds that profiling and the rest of Sonde used. */
+  readonly overheadCpuSeconds: number;
+}
+
+export interface Decision {
+  readonly hz: number;
+  /** Whether the rate was lowered for good in this decision, because Sonde was above its budget. */
+  readonly isReduced: boolean;
+}
+
+export class Governor {
+  readonly #cpuBudget: number;
+  #reductions = 0;
+  #idleSeconds = 0;
+  #overSeconds = 0;
+
+  /** `cpuBudget` is what Sonde may use of one core, 0 to 1. */
+  constructor(cpuBudget: number) {
+    this.#cpuBudget = cpuBudget;
+  }
+
+  decide(seen: Observation): Decision {
+    const isIdle = seen.utilization < IDLE_UTILIZATION_MAX;
+    if (isIdle) this.#idleSeconds += seen.seconds;
+    // Between the two it stays as it is.
+    else if (seen.utilization > BUSY_UTILIZATION_MIN || this.#idleSeconds < IDLE_SECONDS_MIN) this.#idleSeconds = 0;
+    const isReduced = this.#reduces(seen);
+    return { hz: this.#rate(), isReduced };
+  }
+
+  #rate(): number {
+    const allowed = this.#reductions === 0 ? RATE_HZ : (REDUCED_HZ[this.#reductions - 1] as number);
+    return this.#idleSeconds >= IDLE_SECONDS_MIN ? Math.min(IDLE_HZ, allowed) : allowed;
+  }
+
+  #reduces({ seconds, overheadCpuSeconds }: Observation): boolean {
+    this.#overSeconds = overheadCpuSeconds > this.#cpuBudget * seconds ? this.#overSeconds + seconds : 0;
+    if (this.#overSeconds < OVER_SECONDS_MIN || this.#reductions >= REDUCED_HZ.length) return false;
+    this.#reductions += 1;
+    this.#overSeconds = 0;
+    return true;
+  }
+}

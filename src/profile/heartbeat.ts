@@ -1,0 +1,168 @@
+// Is the event loop held up, and how busy is it? The one clockwork for all of profiling that wants to know: stalls, the ends of
+// windows, the governor. Owned by the engine. It notes the time at every beat (a timer), at the ends of the first turns of
+// the loop after it (which wakes nobody) and, when there are more of them, ten milliseconds later again (another timer). So it
+// knows when the turn began that holds the loop; of a loop that has no pause to five milliseconds.
+import type { Clock } from '../core/clock.ts';
+import type { Alarm, Guard, Timer } from '../core/guard.ts';
+
+const BEAT_MILLIS = 50;
+
+/** The least time between two timers, and so the most that the start of a block can be uncertain by. */
+const PROBE_MILLIS = 10;
+
+/** Turns of the loop that are noted after a timer; each costs a third of a microsecond, and a busy service has ten thousand a second. */
+const TURNS_MAX = 4;
+
+/** What passed between two beats. */
+interface Beat {
+  readonly nowMillis: number;
+  /** What of it the event loop did not spend waiting for something to happen. */
+  readonly activeMillis: number;
+}
+
+/** A time in which no timer could run. */
+export interface LoopBlock {
+  readonly endMillis: number;
+  readonly durationMillis: number;
+  /** The loop was waiting for something to happen and did not wake when it was time to: the process did not run. */
+  readonly wasWaiting: boolean;
+}
+
+export interface HeartbeatOptions {
+  readonly guard: Pick<Guard, 'every' | 'alarm' | 'turnEnd'>;
+  readonly clock: Clock;
+  readonly onBeat: (beat: Beat) => void;
+  /** Told, right after it, of every block that is at least this long. */
+  readonly blocks?: { readonly thresholdMillis: number; readonly onBlock: (block: LoopBlock) => void } | undefined;
+  /** How long this thread's loop has waited, in all. */
+  readonly idleMillis?: () => number;
+}
+
+export class Heartbeat {
+  readonly #options: HeartbeatOptions;
+  readonly #idleMillis: () => number;
+  readonly #probeAlarm: Alarm;
+  readonly #turnAlarm: Alarm;
+  #timer: Timer | undefined;
+  /** When the loop was last seen to turn, and how long it had waited by then. */
+  #seenMillis = 0;
+  #seenIdleMillis = 0;
+  #activeMillis = 0;
+  /** When the timers are to run. */
+  #beatDueMillis = 0;
+  #probeDueMillis = Infinity;
+  /** Whether the end of this turn will be noted. */
+  #notesTurn = false;
+  #turnsLeft = 0;
+
+  constructor(options: HeartbeatOptions) {
+    const { guard, idleMillis = () => performance.nodeTiming.idleTime } = options;
+    this.#options = options;
+    this.#idleMillis = idleMillis;
+    this.#probeAlarm = guard.alarm('profile heartbeat', PROBE_MILLIS, () => this.#probe());
+    this.#turnAlarm = guard.turnEnd('profile heartbeat', () => this.#turn());
+  }
+
+  start(): void {
+    const { guard, clock } = this.#options;
+    this.skip();
+    this.#beatDueMillis = clock.monotonicMillis() + BEAT_MILLIS;
+    this.#timer = guard.every('profile heartbeat', BEAT_MILLIS, () => this.#beat());
+    this.#noteTurns();
+  }
+
+  /** What has passed is known already, as a pause that profiling itself has made. */
+  skip(): void {
+    this.#seenMillis = this.#options.clock.monotonicMillis();
+    this.#seenIdleMillis = this.#idleMillis();
+  }
+
+  /** Tells now, and not when the turn has ended, if this turn has been a block already. */
+  check(): void {
+    if (this.#timer === undefined) return;
+    const nowMillis = this.#options.clock.monotonicMillis();
+    // What is not long enough yet may still be when the turn ends.
+    if (this.#blockOf(nowMillis, this.#activeSince(this.#idleMillis(), nowMillis)) !== undefined) this.#look();
+  }
+
+  stop(): void {
+    this.#timer?.stop();
+    this.#timer = undefined;
+    this.#probeAlarm.stop();
+    this.#turnAlarm.stop();
+  }
+
+  #beat(): void {
+    const { clock, onBeat } = this.#options;
+    this.#look();
+    this.#noteTurns();
+    const activeMillis = this.#activeMillis;
+    this.#activeMillis = 0;
+    onBeat({ nowMillis: this.#seenMillis, activeMillis });
+    // Node counts an interval from the end of the call.
+    this.#beatDueMillis = clock.monotonicMillis() + BEAT_MILLIS;
+  }
+
+  #probe(): void {
+    this.#look();
+    this.#probeDueMillis = Infinity;
+    this.#noteTurns();
+  }
+
+  #turn(): void {
+    this.#look();
+    this.#notesTurn = false;
+    this.#turnsLeft -= 1;
+    if (this.#turnsLeft > 0) {
+      this.#noteTurn();
+    } else if (this.#beatDueMillis - this.#seenMillis > PROBE_MILLIS) {
+      this.#probeDueMillis = this.#seenMillis + PROBE_MILLIS;
+      this.#probeAlarm.arm();
+    }
+  }
+
+  #noteTurns(): void {
+    if (this.#options.blocks === undefined) return;
+    this.#turnsLeft = TURNS_MAX;
+    if (!this.#notesTurn) this.#noteTurn();
+  }
+
+  #noteTurn(): void {
+    this.#notesTurn = true;
+    this.#turnAlarm.arm();
+  }
+
+  /** The loop is seen to turn: was it held since it was last seen? */
+  #look(): void {
+    const nowMillis = this.#options.clock.monotonicMillis();
+    const idleMillis = this.#idleMillis();
+    const activeMillis = this.#activeSince(idleMillis, nowMillis);
+    const block = this.#blockOf(nowMillis, activeMillis);
+    this.#activeMillis += activeMillis;
+    this.#seenMillis = nowMillis;
+    this.#seenIdleMillis = idleMillis;
+    if (block === undefined) return;
+    this.#options.blocks?.onBlock(block);
+    // The time that this took is not the application's.
+    this.skip();
+  }
+
+  #activeSince(idleMillis: number, nowMillis: number): number {
+    return Math.max(0, nowMillis - this.#seenMillis - (idleMillis - this.#seenIdleMillis));
+  }
+
+  /**
+   * Since the loop was last seen one turn has passed when its end was to be noted. Otherwise there were several until a
+   * timer was due, and one since then, which began in the last ten milliseconds before that.
+   */
+  #blockOf(nowMillis: number, activeMillis: number): LoopBlock | undefined {
+    const thresholdMillis = this.#options.blocks?.thresholdMillis ?? Infinity;
+    const lateMillis = nowMillis - Math.max(this.#seenMillis, Math.min(this.#beatDueMillis, this.#probeDueMillis));
+    const certainMillis = Math.min(activeMillis, Math.max(0, lateMillis));
+    const durationMillis = this.#notesTurn ? activeMillis : (certainMillis + activeMillis) / 2;
+    if (durationMillis >= thresholdMillis) return { endMillis: nowMillis, durationMillis, wasWaiting: false };
+    const oversleptMillis = lateMillis - activeMillis;
+    if (oversleptMillis < thresholdMillis) return undefined;
+    return { endMillis: nowMillis, durationMillis: oversleptMillis, wasWaiting: true };
+  }
+}
