@@ -100,6 +100,7 @@ const ROWS: readonly Row[] = [
   flag('SONDE_TRACES', (c) => c.traces),
   flag('SONDE_LOGS', (c) => c.logs),
   flag('SONDE_PROFILING', (c) => c.profiling),
+  flag('SONDE_SOURCE_MAPS', (c) => c.sourceMaps),
   flag('SONDE_LEAKS', (c) => c.leaks),
   flag('SONDE_PROM_CLIENT_METRICS', (c) => c.promClientMetrics),
   {
@@ -264,6 +265,7 @@ describe('the defaults', () => {
       traces: true,
       logs: true,
       profiling: true,
+      sourceMaps: true,
       leaks: true,
       logLevel: 'warn',
       serviceName: undefined,
