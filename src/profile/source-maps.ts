@@ -11,6 +11,7 @@ import type { Guard } from '../core/guard.ts';
 import type { Frame } from './frame.ts';
 import { frameOf } from './frame.ts';
 import type { Profile } from './profile.ts';
+import { loadedMap } from './loaded-map.ts';
 import { replaceFrames } from './replace-frames.ts';
 import type { SourceMapResponse } from './source-map-protocol.ts';
 import { PLACE, SEPARATOR } from './source-map-protocol.ts';
@@ -138,7 +139,7 @@ export class SourceMaps {
   }
 
   async #lookAt(file: string, frames: readonly Frame[]): Promise<void> {
-    if (this.#files.get(file) !== 'mapped' && !(await mayNameMap(file))) return this.#setState(file, 'none');
+    if (this.#files.get(file) !== 'mapped' && !(await mayNameMap(file))) return await this.#lookAtLoaded(file, frames);
     // Another file may have been the worker's end since this one was wanted.
     if (this.#deaths >= DEATHS_MAX) return;
     let response: SourceMapResponse;
@@ -156,6 +157,13 @@ export class SourceMaps {
     this.#setState(file, response.status === 'mapped' ? 'mapped' : 'none');
     this.#sayProblem(file, response);
     if (response.status === 'mapped') await this.#keep(frames, response);
+  }
+
+  /** A script without a map of its own may have been compiled when it was loaded. */
+  async #lookAtLoaded(file: string, frames: readonly Frame[]): Promise<void> {
+    const find = await loadedMap(file).catch(() => undefined);
+    if (find === undefined) return this.#setState(file, 'none');
+    for (const frame of frames) this.#located.set(frame, find(frame));
   }
 
   async #keep(frames: readonly Frame[], { places, strings }: SourceMapResponse): Promise<void> {

@@ -2,6 +2,7 @@
 // seen of the work from outside. Generated code and maps are made by esbuild.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -202,6 +203,37 @@ describe('a function stays as it is, and nothing is said,', () => {
     const script = writeScript('shop.js', dataUrl({ ...MAP, mappings: '' }));
     expect(await locateTotal(script)).toEqual(total(script));
     expect(lines).toEqual([]);
+  });
+});
+
+describe('a script that was compiled while it was loaded', () => {
+  const require = createRequire(import.meta.url);
+
+  /** Loads the code with its map as a hook does, which Node then holds; on disk is what it was made of. */
+  function load(name: string, source: string): string {
+    const file = writeScript(name, dataUrl(MAP));
+    process.setSourceMapsEnabled(true);
+    require(file);
+    process.setSourceMapsEnabled(false);
+    writeFileSync(file, source);
+    return file;
+  }
+
+  test('is found by the map that Node holds of it, without the thread', async () => {
+    const file = load('shop.cjs', SOURCE);
+    const unknown = frameOf('other', file, 99, 1);
+    expect(await create().locate([total(file), callback(file), unknown])).toEqual([
+      { name: total(file).name, file: path.join(directory, 'shop.ts'), line: 5, column: 17 },
+      { name: '(anonymous)', file: path.join(directory, 'shop.ts'), line: 6, column: 24 },
+      unknown,
+    ]);
+    expect([started, lines]).toEqual([[], []]);
+  });
+
+  test('is left alone above 32 KiB, as Node reads the map on this thread', async () => {
+    const [small, large] = [32 * 1024, 32 * 1024 + 1].map((size) => load(`shop${size}.cjs`, SOURCE.padEnd(size, '// filler\n')));
+    expect((await locateTotal(small!)).line).toBe(5);
+    expect(await locateTotal(large!)).toEqual(total(large!));
   });
 });
 
