@@ -39,8 +39,9 @@ export interface SourceMapsOptions {
   readonly diag: Diag;
   /** Path of the built worker, dist/profile/source-map-worker.js. */
   readonly workerFile: string;
-  /** How long a read waits; for tests. */
+  /** How long a read waits, and how long the worker has for a file; for tests. */
   readonly waitMillis?: number;
+  readonly answerMillis?: number;
 }
 
 export class SourceMaps {
@@ -146,6 +147,7 @@ export class SourceMaps {
     try {
       response = await this.#thread.ask(file, frames);
     } catch (error) {
+      if (this.#deaths >= DEATHS_MAX) return;
       this.#deaths += 1;
       this.#setState(file, 'none');
       this.#say(
@@ -192,7 +194,7 @@ export class SourceMaps {
   }
 }
 
-/** Whether a script ends with a comment that names a map, or with one long line, which may be such a comment. */
+/** Whether the end of a script names a map, or begins without a space, as in the middle of a long `data:` URL. */
 async function mayNameMap(file: string): Promise<boolean> {
   try {
     const { size } = await stat(file);
@@ -200,8 +202,8 @@ async function mayNameMap(file: string): Promise<boolean> {
     try {
       const length = Math.min(size, TAIL_BYTES);
       const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, size - length);
-      const tail = buffer.toString('latin1', 0, bytesRead).trimEnd();
-      return tail.includes('sourceMappingURL=') || (size > length && !tail.includes('\n'));
+      const tail = buffer.toString('latin1', 0, bytesRead);
+      return tail.includes('sourceMappingURL=') || (size > length && /^\S{256}/.test(tail));
     } finally {
       await handle.close();
     }

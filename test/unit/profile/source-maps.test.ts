@@ -153,6 +153,13 @@ describe('a function is found in its source', () => {
     expect(lines).toEqual([]);
   });
 
+  test('by a long data URL with comments behind it', async () => {
+    const filler = JSON.stringify({ x_filler: 'x'.repeat(20_000) }).slice(1, -1);
+    const long = `data:application/json;base64,${Buffer.from(`{${filler},${JSON.stringify(MAP).slice(1)}`).toString('base64')}`;
+    const script = writeScript('shop.js', `${long}\n//# debugId=1`);
+    expect((await locateTotal(script)).name).toBe('total');
+  });
+
   test('though the source is not on this machine', async () => {
     const script = writeScript('dist/shop.js', dataUrl({ ...MAP, sources: ['../src/shop.ts'] }));
     expect((await locateTotal(script)).file).toBe(path.join(directory, 'src/shop.ts'));
@@ -454,6 +461,30 @@ describe('a thread that fails', () => {
     ]);
     expect(await maps.locate(scripts.map(callback))).toHaveLength(2);
     expect(lines).toEqual([expect.stringMatching(/^sonde: the thread that reads source maps failed at .*bad\.js, .*: it has ended$/)]);
+  });
+
+  test('to answer is ended, and costs that file its maps', async () => {
+    const silent = write('silent.cjs', "require('node:worker_threads').parentPort.on('message', () => {});");
+    const maps = create({ workerFile: silent, answerMillis: 1 });
+    const script = writeScript('shop.js', dataUrl(MAP));
+    const located = locateTotal(script, maps);
+    await new Promise((resolve) => process.once('worker', resolve));
+    const ended = new Promise((resolve) => started[0]!.once('exit', resolve));
+    expect(await located).toEqual(total(script));
+    await ended;
+    expect(await maps.locate([callback(script)])).toEqual([callback(script)]);
+    expect(started).toHaveLength(1);
+    expect(lines).toEqual([expect.stringMatching(/shop\.js, .*: it does not answer$/)]);
+  });
+
+  test('because it is stopped at its work says nothing', async () => {
+    const maps = create();
+    const script = writeScript('shop.js', dataUrl(MAP));
+    const located = locateTotal(script, maps);
+    await new Promise((resolve) => process.once('worker', resolve));
+    maps.stop();
+    expect(await located).toEqual(total(script));
+    expect(lines).toEqual([]);
   });
 
   test('is not needed any more after the end', async () => {
