@@ -126,7 +126,7 @@ export class SondeRuntime implements Sonde {
   readonly stalls: Stalls | undefined;
   /** From functions that run to those of the sources, for whatever names functions to people. */
   readonly sourceMaps: SourceMaps | undefined;
-  readonly heapSnapshots: HeapSnapshots | undefined;
+  readonly #heapSnapshots: HeapSnapshots | undefined;
   readonly metrics: Registry;
   readonly traces: TraceRing;
   /** Observes a Fastify instance that was made before Sonde started. */
@@ -198,7 +198,7 @@ export class SondeRuntime implements Sonde {
     const directories = [() => path.dirname(process.argv[1] ?? ''), () => process.cwd(), () => __dirname];
     const v8ProfilerNext = new V8ProfilerNext({ diag, directories });
     this.profile = this.#profileEngine(v8ProfilerNext);
-    if (config.heapSnapshot) this.heapSnapshots = this.#heapSnapshots(v8ProfilerNext);
+    if (config.heapSnapshot) this.#heapSnapshots = this.#createHeapSnapshots(v8ProfilerNext);
     if (config.leaks) this.leaks = this.#leakDetector(this.profile);
     if (config.enabled) this.endpoints = this.#endpoints();
   }
@@ -472,7 +472,7 @@ export class SondeRuntime implements Sonde {
     return detector;
   }
 
-  #heapSnapshots(addon: V8ProfilerNext): HeapSnapshots {
+  #createHeapSnapshots(addon: V8ProfilerNext): HeapSnapshots {
     const objectBytes = async (): Promise<number | undefined> => {
       // A sampler that does not run, or has been stolen, is no reason to refuse: the estimate is then the larger one.
       const profile = await this.profile?.heap().catch(() => undefined);
@@ -515,7 +515,7 @@ export class SondeRuntime implements Sonde {
         : undefined,
       profiles: this.#config.profiling ? this.profile : undefined,
       devtools: this.#config.profiling ? this.profile?.devtools : undefined,
-      heapSnapshots: this.heapSnapshots,
+      heapSnapshots: this.#heapSnapshots,
       traces: traces ? this.traces : undefined,
       stalls: this.stalls,
       leaks: this.leaks,

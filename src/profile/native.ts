@@ -63,11 +63,14 @@ export function loadNativeProfilers(): NativeProfilers {
   return { TimeProfiler: time.TimeProfiler as NativeProfilers['TimeProfiler'], heap: heap as NativeHeapProfiler };
 }
 
+const PROFILERS = Symbol.for('sonde.profilers');
+
 /**
- * What keeps them from being collected: the addon then frees the holders that a profiler has made, and those that die in
- * the same collection a second time, which ends the process (`Check failed: node->IsInUse()`; Node 24 and 26).
+ * Keeps profilers from being collected: the addon then frees the holders that a profiler has made, and those that die in the
+ * same collection a second time, which ends the process (`Check failed: node->IsInUse()`; Node 24 and 26). Global, because
+ * a thread that is terminated collects all that only its modules hold.
  */
-const undisposed = new Set<NativeTimeProfiler>();
+const undisposed: Set<NativeTimeProfiler> = ((globalThis as { [PROFILERS]?: Set<NativeTimeProfiler> })[PROFILERS] ??= new Set());
 
 export function createTimeProfiler({ TimeProfiler }: NativeProfilers, options: NativeTimeOptions): NativeTimeProfiler {
   const profiler = new TimeProfiler(options);

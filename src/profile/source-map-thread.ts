@@ -1,6 +1,7 @@
 // Owns the worker that reads source maps (source-map-worker.ts): started when it is first asked, ended when it has not
 // been asked for a while, one question at a time. It is no second Sonde: it has no flag and no variable of the process,
-// so nothing is preloaded in it. All that the application can see of it is the event `worker` of process.
+// so nothing is preloaded in it. All that the application can see of it is the event `worker` of process, and the
+// diagnostics channel `worker_threads` where Node has one.
 import { Worker } from 'node:worker_threads';
 import type { Guard, Timer } from '../core/guard.ts';
 import type { Frame } from './frame.ts';
@@ -22,18 +23,18 @@ export interface SourceMapThreadOptions {
   readonly guard: Guard;
   /** Path of the built worker. */
   readonly workerFile: string;
+  /** For tests. */
+  readonly answerMillis?: number;
 }
 
 export class SourceMapThread {
-  readonly #guard: Guard;
-  readonly #workerFile: string;
+  readonly #options: SourceMapThreadOptions;
   #worker: Worker | undefined;
   #pending: Pending | undefined;
   #timer: Timer | undefined;
 
-  constructor({ guard, workerFile }: SourceMapThreadOptions) {
-    this.#guard = guard;
-    this.#workerFile = workerFile;
+  constructor(options: SourceMapThreadOptions) {
+    this.#options = options;
   }
 
   /**
@@ -41,6 +42,7 @@ export class SourceMapThread {
    * start, dies, hangs, or is stopped.
    */
   ask(file: string, frames: readonly Frame[]): Promise<SourceMapResponse> {
+    const { guard, answerMillis = ANSWER_MILLIS_MAX } = this.#options;
     this.#timer?.stop();
     return new Promise((resolve, reject) => {
       this.#pending = { resolve, reject };
@@ -52,7 +54,7 @@ export class SourceMapThread {
         this.#end(error instanceof Error ? error : new Error(String(error)));
         return;
       }
-      this.#timer = this.#guard.after('source-maps', ANSWER_MILLIS_MAX, () => this.#end(new Error('it does not answer')));
+      this.#timer = guard.after('source-maps', answerMillis, () => this.#end(new Error('it does not answer')));
     });
   }
 
@@ -62,7 +64,8 @@ export class SourceMapThread {
   }
 
   #start(): Worker {
-    const worker = new Worker(this.#workerFile, {
+    const { guard, workerFile } = this.#options;
+    const worker = new Worker(workerFile, {
       name: 'sonde source maps',
       execArgv: [],
       env: {},
@@ -71,7 +74,6 @@ export class SourceMapThread {
       // No limit for the old generation: one that is reached ends the process (Node 20 to 24), and the worker fills none.
       resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
-    const guard = this.#guard;
     worker.on(
       'message',
       guard.wrap('source-maps', (response: SourceMapResponse) => this.#answered(worker, response)),
@@ -94,7 +96,7 @@ export class SourceMapThread {
     if (worker !== this.#worker || pending === undefined) return;
     this.#pending = undefined;
     this.#timer?.stop();
-    this.#timer = this.#guard.after('source-maps', IDLE_MILLIS, () => this.stop());
+    this.#timer = this.#options.guard.after('source-maps', IDLE_MILLIS, () => this.stop());
     pending.resolve(response);
   }
 

@@ -11,6 +11,7 @@ import type { Guard } from '../core/guard.ts';
 import type { Frame } from './frame.ts';
 import { frameOf } from './frame.ts';
 import type { Profile } from './profile.ts';
+import { loadedMap } from './loaded-map.ts';
 import { replaceFrames } from './replace-frames.ts';
 import type { SourceMapResponse } from './source-map-protocol.ts';
 import { PLACE, SEPARATOR } from './source-map-protocol.ts';
@@ -38,8 +39,9 @@ export interface SourceMapsOptions {
   readonly diag: Diag;
   /** Path of the built worker, dist/profile/source-map-worker.js. */
   readonly workerFile: string;
-  /** How long a read waits; for tests. */
+  /** How long a read waits, and how long the worker has for a file; for tests. */
   readonly waitMillis?: number;
+  readonly answerMillis?: number;
 }
 
 export class SourceMaps {
@@ -138,13 +140,14 @@ export class SourceMaps {
   }
 
   async #lookAt(file: string, frames: readonly Frame[]): Promise<void> {
-    if (this.#files.get(file) !== 'mapped' && !(await mayNameMap(file))) return this.#setState(file, 'none');
+    if (this.#files.get(file) !== 'mapped' && !(await mayNameMap(file))) return await this.#lookAtLoaded(file, frames);
     // Another file may have been the worker's end since this one was wanted.
     if (this.#deaths >= DEATHS_MAX) return;
     let response: SourceMapResponse;
     try {
       response = await this.#thread.ask(file, frames);
     } catch (error) {
+      if (this.#deaths >= DEATHS_MAX) return;
       this.#deaths += 1;
       this.#setState(file, 'none');
       this.#say(
@@ -156,6 +159,13 @@ export class SourceMaps {
     this.#setState(file, response.status === 'mapped' ? 'mapped' : 'none');
     this.#sayProblem(file, response);
     if (response.status === 'mapped') await this.#keep(frames, response);
+  }
+
+  /** A script without a map of its own may have been compiled when it was loaded. */
+  async #lookAtLoaded(file: string, frames: readonly Frame[]): Promise<void> {
+    const find = await loadedMap(file).catch(() => undefined);
+    if (find === undefined) return this.#setState(file, 'none');
+    for (const frame of frames) this.#located.set(frame, find(frame));
   }
 
   async #keep(frames: readonly Frame[], { places, strings }: SourceMapResponse): Promise<void> {
@@ -184,7 +194,7 @@ export class SourceMaps {
   }
 }
 
-/** Whether a script ends with a comment that names a map, or with one long line, which may be such a comment. */
+/** Whether the end of a script names a map, or begins without a space, as in the middle of a long `data:` URL. */
 async function mayNameMap(file: string): Promise<boolean> {
   try {
     const { size } = await stat(file);
@@ -192,8 +202,8 @@ async function mayNameMap(file: string): Promise<boolean> {
     try {
       const length = Math.min(size, TAIL_BYTES);
       const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, size - length);
-      const tail = buffer.toString('latin1', 0, bytesRead).trimEnd();
-      return tail.includes('sourceMappingURL=') || (size > length && !tail.includes('\n'));
+      const tail = buffer.toString('latin1', 0, bytesRead);
+      return tail.includes('sourceMappingURL=') || (size > length && /^\S{256}/.test(tail));
     } finally {
       await handle.close();
     }

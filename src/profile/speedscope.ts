@@ -1,6 +1,5 @@
 // Writes a profile as a speedscope file (https://www.speedscope.app/file-format-schema.json), one `sampled` profile for
 // each sample type. Called by serve/.
-import { VERSION } from '../core/version.ts';
 import { defaultColumn, type Links, linksOf, nextInTree, selfValues, stackOf } from './call-tree.ts';
 import { distinctName, type Frame } from './frame.ts';
 import type { Profile } from './profile.ts';
@@ -26,8 +25,7 @@ export function speedscope(profile: Profile): AsyncIterable<string> {
 }
 
 function* parts(profile: Profile): Generator<string> {
-  const exporter = JSON.stringify(`sonde@${VERSION}`);
-  yield `{"$schema":"https://www.speedscope.app/file-format-schema.json","exporter":${exporter},"name":${JSON.stringify(nameOf(profile))},"shared":{"frames":[`;
+  yield `{"$schema":"https://www.speedscope.app/file-format-schema.json","exporter":"sonde","name":${JSON.stringify(nameOf(profile))},"shared":{"frames":[`;
   for (const [index, frame] of profile.frames.entries()) yield `${comma(index)}${frameJson(frame)}`;
   const profiles = profilesOf(profile);
   const active = profiles.findIndex(({ column }) => column === defaultColumn(profile));

@@ -32,7 +32,7 @@ export interface HeapSnapshotReads {
 }
 
 /** One request. */
-export interface DevtoolsRequest {
+interface DevtoolsRequest {
   readonly query: URLSearchParams;
   readonly headersOnly: boolean;
   /** Aborts when the client leaves, and when the answer has been sent. */

@@ -1,7 +1,13 @@
 // The query of a request for a profile: which parameters there are and what each accepts. A parameter that is unknown,
 // given twice or has an impossible value is answered with what would be accepted, never ignored. Called by pprof.ts.
-import type { Format } from './pprof-format.ts';
 import { positiveInteger } from './target.ts';
+
+/** The values of `?format=`. */
+export type Format = 'pprof' | 'folded' | 'speedscope' | 'cpuprofile' | 'svg';
+
+/** Of profiles that count, and of those that measure time: a .cpuprofile has nothing but time. */
+export const FORMATS: readonly Format[] = ['pprof', 'folded', 'speedscope', 'svg'];
+export const TIME_FORMATS: readonly Format[] = ['pprof', 'folded', 'speedscope', 'cpuprofile', 'svg'];
 
 /** As far as the ring of windows reaches back at most. */
 const LAST_SECONDS_MAX = 900;

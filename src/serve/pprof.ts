@@ -19,9 +19,20 @@
 import type { Clock } from '../core/clock.ts';
 import { ProfileError } from '../profile/profile-error.ts';
 import type { Profile } from '../profile/profile.ts';
+import { resourcesProfile } from '../profile/resources.ts';
 import { text, type Answer } from './answer.ts';
-import { FORMATS, formatAnswer, TIME_FORMATS, type Format } from './pprof-format.ts';
-import { readQuery, tooLong, type Accepted, type ParameterName, type PprofQuery, type SampleFilter } from './pprof-query.ts';
+import { heapText } from './heap-text.ts';
+import {
+  FORMATS,
+  readQuery,
+  TIME_FORMATS,
+  tooLong,
+  type Accepted,
+  type Format,
+  type ParameterName,
+  type PprofQuery,
+  type SampleFilter,
+} from './pprof-query.ts';
 
 /** What a sampled profile is taken over: the seconds to come or, at once, those that have just passed; and of which samples. */
 export type ProfileSpan = ({ readonly seconds: number; readonly signal?: AbortSignal } | { readonly lastSeconds: number }) & {
@@ -205,7 +216,6 @@ async function heapProfile(name: string, read: (options: HeapOptions) => Promise
     return profileAnswer({ ...asked, name: `${name}-delta`, query, format, read: () => read({ gc, seconds, signal }) });
   }
   if (!debug) return profileAnswer({ ...asked, name, query, format, read: () => read({ gc }) });
-  const { heapText } = await import('./heap-text.ts');
   return checked(asked.request, TEXT, async () => heapText(await read({ gc })));
 }
 
@@ -215,7 +225,6 @@ async function resources(asked: Asked): Promise<Answer> {
   if (typeof query === 'string') return pprofError(400, query);
   if (query.debug) return checked(asked.request, TEXT, async () => resourcesText(activeResources()));
   const { clock } = asked.deps;
-  const { resourcesProfile } = await import('../profile/resources.ts');
   const read = async (): Promise<Profile> => resourcesProfile(activeResources(), clock.epochMillis(clock.monotonicMillis()));
   return profileAnswer({ ...asked, name, query, format: query.format, read });
 }
@@ -246,7 +255,8 @@ function queryOf({ query, secondsMax }: PprofRequest, accepted: Omit<Accepted, '
 }
 
 async function profileAnswer({ deps, request, name, query, format, read }: Wanted): Promise<Answer> {
-  const { headers, body } = await formatAnswer(format, name);
+  const { formatAnswer } = await import('./pprof-format.ts');
+  const { headers, body } = formatAnswer(format, name);
   const title = { subject: deps.title, filters: filtersOf(query.only) };
   // As text it is shown, not saved.
   return checked(request, query.debug ? TEXT : headers, async () => body(await read(), title));

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { nodeBinary } from '../helpers/nodes.mjs';
-import { killAll, ownLines, ROOT, startService, type Service } from '../helpers/process.ts';
+import { killAll, ownLines, REGISTER, ROOT, startService, type Service, type ServiceOptions } from '../helpers/process.ts';
 import { requirePeer } from '../helpers/require-peer.ts';
 
 const FIXTURES = path.join(ROOT, 'test/fixtures/typescript');
@@ -46,18 +46,19 @@ async function bundle(format: 'cjs' | 'esm', sourcemap: 'linked' | 'inline'): Pr
   return outfile;
 }
 
-/** The service where Node takes it for ES modules. */
-function copy(): string {
-  const to = path.join(directory, 'copied');
+/** The service where Node takes it for ES modules, with text of the test's own before the code. */
+function copy(folder: string, before = ''): string {
+  const to = path.join(directory, folder);
   cpSync(FIXTURES, to, { recursive: true });
   writeFileSync(path.join(to, 'package.json'), '{"type":"module"}');
+  for (const file of ['pricing.ts', 'service.ts']) writeFileSync(path.join(to, file), before + readFileSync(path.join(to, file), 'utf8'));
   return path.join(to, 'service.ts');
 }
 
-/** The line of a fixture that holds a text, from 1. */
-function lineOf(file: string, text: string): number {
-  const lines = readFileSync(path.join(FIXTURES, file), 'utf8').split('\n');
-  return lines.findIndex((line) => line.includes(text)) + 1;
+/** A source and the line of it that holds a text, from 1, as pprof writes them. */
+function placeOf(file: string, text: string): string {
+  const lines = readFileSync(file, 'utf8').split('\n');
+  return `${file}:${lines.findIndex((line) => line.includes(text)) + 1}`;
 }
 
 /** A CPU profile of two busy seconds and then the heap, in files. */
@@ -92,9 +93,9 @@ beforeEach((context) => requirePeer(context, 'go'));
 
 afterEach(killAll);
 
-/** Starts what `make` makes, and checks its profiles against the sources in a folder. */
-async function check(major: number, make: () => string | Promise<string>, sources: string): Promise<void> {
-  const service = await startService({ app: await make(), node: nodeBinary(major) });
+/** Starts a service, and checks its profiles against the sources in a folder. */
+async function check(major: number, options: Pick<ServiceOptions, 'app' | 'flags'>, sources: string): Promise<void> {
+  const service = await startService({ ...options, node: nodeBinary(major) });
   const { cpu, heap } = await profiles(service);
   const [pricing, main] = ['pricing.ts', 'service.ts'].map((file) => path.join(sources, file)) as [string, string];
 
@@ -104,7 +105,7 @@ async function check(major: number, make: () => string | Promise<string>, source
     ['discounted', 'const discounted'],
     ['quote', 'function quote('],
   ] as const) {
-    expect(hot).toContain(` ${name} ${pricing}:${lineOf('pricing.ts', text)}\n`);
+    expect(hot).toContain(` ${name} ${placeOf(pricing, text)}\n`);
   }
   // The time is in the functions that used it, not in the whole file.
   const listed = await pprof('-list', '^discounted$', cpu);
@@ -112,8 +113,8 @@ async function check(major: number, make: () => string | Promise<string>, source
   expect(listed).toMatch(/^ +[1-9][\d.]*m?s +\S+ +\d+:export const discounted = /m);
 
   const kept = await pprof('-top', '-lines', heap);
-  expect(kept).toContain(` keepRows ${main}:${lineOf('service.ts', 'function keepRows(')}\n`);
-  expect(kept).toContain(` ${main}:${lineOf('service.ts', 'createServer(async')}\n`);
+  expect(kept).toContain(` keepRows ${placeOf(main, 'function keepRows(')}\n`);
+  expect(kept).toContain(` ${placeOf(main, 'createServer(async')}\n`);
 
   expect(ownLines(service.running.stderr).lines).toHaveLength(1);
 }
@@ -125,14 +126,18 @@ describe.each([20, 24])('on Node %i the profiles of a TypeScript service show it
     ['bundled and minified, as CommonJS with the map in it', () => bundle('cjs', 'inline')],
     ['bundled and minified, as an ES module', () => bundle('esm', 'linked')],
   ])('%s', { timeout: 60_000 }, async (_, make) => {
-    await check(major, make, FIXTURES);
+    await check(major, { app: await make() }, FIXTURES);
   });
 });
 
-test.each([22, 24, 26])(
-  'on Node %i the profiles of a TypeScript service that is run as it is show its files',
-  { timeout: 60_000 },
-  async (major) => {
-    await check(major, copy, path.join(directory, 'copied'));
-  },
-);
+describe('the profiles of a TypeScript service that is run as it is show its files', () => {
+  test.each([22, 24, 26])('on Node %i, which strips the types', { timeout: 60_000 }, async (major) => {
+    await check(major, { app: copy('copied') }, path.join(directory, 'copied'));
+  });
+
+  // Node 26 has no such flag any more.
+  test.each([22, 24])('on Node %i where it makes other code of it', { timeout: 60_000 }, async (major) => {
+    const app = copy('transformed', 'enum Kind {\n  Simple,\n  Complex,\n}\n\nnamespace Kinds {\n  export const all = [Kind.Simple];\n}\n');
+    await check(major, { app, flags: ['--experimental-transform-types', '--require', REGISTER] }, path.join(directory, 'transformed'));
+  });
+});

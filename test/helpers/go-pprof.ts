@@ -3,6 +3,7 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 /** One row of `-top`: a function's own value and that of all it calls, in the unit asked for. */
@@ -41,7 +42,7 @@ export class GoPprof {
     const child = spawn('go', ['tool', 'pprof', '-http=127.0.0.1:', '-no_browser', ...args], { env: this.#env(), detached: true });
     this.#servers.push(child);
     let said = '';
-    return await new Promise((resolve, reject) => {
+    const url = await new Promise<string>((resolve, reject) => {
       child.once('error', reject);
       child.once('exit', (code) => reject(new Error(`go tool pprof -http has ended with ${code}: ${said}`)));
       child.stderr.on('data', (chunk: Buffer) => {
@@ -50,6 +51,9 @@ export class GoPprof {
         if (url !== undefined) resolve(url);
       });
     });
+    // It says so a moment before it listens.
+    while (child.exitCode === null && !(await isAnswered(url))) await wait(20);
+    return url;
   }
 
   /** Ends all that was started and removes all that was written. */
@@ -62,4 +66,11 @@ export class GoPprof {
   #env(): NodeJS.ProcessEnv {
     return { ...process.env, PPROF_TMPDIR: this.#directory, HOME: this.#directory };
   }
+}
+
+async function isAnswered(url: string): Promise<boolean> {
+  return await fetch(url).then(
+    () => true,
+    () => false,
+  );
 }

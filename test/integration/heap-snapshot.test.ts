@@ -144,7 +144,10 @@ describe.runIf(process.platform === 'linux')('in a container whose limit leaves 
 
   test('the real kernel kills who takes one, and a request for one is refused with the sizes', async (context) => {
     const directory = makeGroup();
-    if (directory === undefined) return context.skip('no control group can be made here');
+    if (directory === undefined) {
+      context.skip('no control group can be made here');
+      return;
+    }
     const service = await start(20, { SHELF_BOOKS: '700000' });
     const url = await service.sondeUrl();
     // What it has already stays with the group it was in; what it takes from now on counts here.

@@ -103,6 +103,7 @@ const ROWS: readonly Row[] = [
   flag('SONDE_TRACES', (c) => c.traces),
   flag('SONDE_LOGS', (c) => c.logs),
   flag('SONDE_PROFILING', (c) => c.profiling),
+  flag('SONDE_SOURCE_MAPS', (c) => c.sourceMaps),
   flag('SONDE_LEAKS', (c) => c.leaks),
   flag('SONDE_HEAP_SNAPSHOT', (c) => c.heapSnapshot),
   flag('SONDE_PROM_CLIENT_METRICS', (c) => c.promClientMetrics),

@@ -2,6 +2,7 @@
 // seen of the work from outside. Generated code and maps are made by esbuild.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -152,6 +153,13 @@ describe('a function is found in its source', () => {
     expect(lines).toEqual([]);
   });
 
+  test('by a long data URL with comments behind it', async () => {
+    const filler = JSON.stringify({ x_filler: 'x'.repeat(20_000) }).slice(1, -1);
+    const long = `data:application/json;base64,${Buffer.from(`{${filler},${JSON.stringify(MAP).slice(1)}`).toString('base64')}`;
+    const script = writeScript('shop.js', `${long}\n//# debugId=1`);
+    expect((await locateTotal(script)).name).toBe('total');
+  });
+
   test('though the source is not on this machine', async () => {
     const script = writeScript('dist/shop.js', dataUrl({ ...MAP, sources: ['../src/shop.ts'] }));
     expect((await locateTotal(script)).file).toBe(path.join(directory, 'src/shop.ts'));
@@ -202,6 +210,37 @@ describe('a function stays as it is, and nothing is said,', () => {
     const script = writeScript('shop.js', dataUrl({ ...MAP, mappings: '' }));
     expect(await locateTotal(script)).toEqual(total(script));
     expect(lines).toEqual([]);
+  });
+});
+
+describe('a script that was compiled while it was loaded', () => {
+  const require = createRequire(import.meta.url);
+
+  /** Loads the code with its map as a hook does, which Node then holds; on disk is what it was made of. */
+  function load(name: string, source: string): string {
+    const file = writeScript(name, dataUrl(MAP));
+    process.setSourceMapsEnabled(true);
+    require(file);
+    process.setSourceMapsEnabled(false);
+    writeFileSync(file, source);
+    return file;
+  }
+
+  test('is found by the map that Node holds of it, without the thread', async () => {
+    const file = load('shop.cjs', SOURCE);
+    const unknown = frameOf('other', file, 99, 1);
+    expect(await create().locate([total(file), callback(file), unknown])).toEqual([
+      { name: total(file).name, file: path.join(directory, 'shop.ts'), line: 5, column: 17 },
+      { name: '(anonymous)', file: path.join(directory, 'shop.ts'), line: 6, column: 24 },
+      unknown,
+    ]);
+    expect([started, lines]).toEqual([[], []]);
+  });
+
+  test('is left alone above 32 KiB, as Node reads the map on this thread', async () => {
+    const [small, large] = [32 * 1024, 32 * 1024 + 1].map((size) => load(`shop${size}.cjs`, SOURCE.padEnd(size, '// filler\n')));
+    expect((await locateTotal(small!)).line).toBe(5);
+    expect(await locateTotal(large!)).toEqual(total(large!));
   });
 });
 
@@ -422,6 +461,30 @@ describe('a thread that fails', () => {
     ]);
     expect(await maps.locate(scripts.map(callback))).toHaveLength(2);
     expect(lines).toEqual([expect.stringMatching(/^sonde: the thread that reads source maps failed at .*bad\.js, .*: it has ended$/)]);
+  });
+
+  test('to answer is ended, and costs that file its maps', async () => {
+    const silent = write('silent.cjs', "require('node:worker_threads').parentPort.on('message', () => {});");
+    const maps = create({ workerFile: silent, answerMillis: 1 });
+    const script = writeScript('shop.js', dataUrl(MAP));
+    const located = locateTotal(script, maps);
+    await new Promise((resolve) => process.once('worker', resolve));
+    const ended = new Promise((resolve) => started[0]!.once('exit', resolve));
+    expect(await located).toEqual(total(script));
+    await ended;
+    expect(await maps.locate([callback(script)])).toEqual([callback(script)]);
+    expect(started).toHaveLength(1);
+    expect(lines).toEqual([expect.stringMatching(/shop\.js, .*: it does not answer$/)]);
+  });
+
+  test('because it is stopped at its work says nothing', async () => {
+    const maps = create();
+    const script = writeScript('shop.js', dataUrl(MAP));
+    const located = locateTotal(script, maps);
+    await new Promise((resolve) => process.once('worker', resolve));
+    maps.stop();
+    expect(await located).toEqual(total(script));
+    expect(lines).toEqual([]);
   });
 
   test('is not needed any more after the end', async () => {

@@ -1,10 +1,7 @@
 // The real DevTools: the front end that Chromium carries, opened as a page of its own, whose parsers are asked what they
-// make of a file. Chromium is Debian's, installed when it is missing and that is possible.
-import { chromium, type Browser, type Page } from 'playwright-core';
-import { ensurePeers, type Peer } from './peers.mjs';
-
-const EXECUTABLE = '/usr/bin/chromium';
-const CHROMIUM: Peer = { name: 'chromium', probe: [EXECUTABLE, '--version'], debianPackage: 'chromium' };
+// make of a file.
+import type { Browser, Page } from 'playwright-core';
+import { startBrowser } from './browser.ts';
 
 /** Where the front end's modules are, below the address of its page. */
 const BUNDLED = 'devtools://devtools/bundled';
@@ -18,16 +15,6 @@ const PREPARATION = `(async () => {
     ...(await import('${BUNDLED}/entrypoints/heap_snapshot_worker/heap_snapshot_worker.js')),
   };
 })()`;
-
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 
 /** What DevTools reads in a CPU profile. */
 export interface OpenedCpuProfile {
@@ -63,11 +50,8 @@ export class Devtools {
     this.#page = page;
   }
 
-  /** Opens it; undefined where there is no Chromium and CI does not insist. */
-  static async open(): Promise<Devtools | undefined> {
-    const missing = await ensurePeers(() => {}, [CHROMIUM]);
-    if (missing.length > 0 && process.env['CI'] === undefined) return undefined;
-    const browser = await chromium.launch({ executablePath: EXECUTABLE, headless: true, args: FLAGS });
+  static async open(): Promise<Devtools> {
+    const browser = await startBrowser();
     const page = await browser.newPage();
     await page.goto(`${BUNDLED}/devtools_app.html`, { waitUntil: 'domcontentloaded' });
     await page.evaluate(PREPARATION);
