@@ -1,12 +1,14 @@
-// What source-map-thread.ts asks its worker and what that answers. Numbers in arrays that are handed over and names in
-// one string: 20,000 functions as objects would block the event loop for 20 ms when they are copied.
+// What source-map-thread.ts asks its worker and what that answers. Types only: what both would load would be a file more
+// in every process. Numbers in arrays that are handed over, and names in one string: 20,000 functions as objects would
+// hold the event loop for 20 ms when they are copied.
 
 /** Functions of one file as V8 has them. */
 export interface SourceMapRequest {
   readonly file: string;
-  /** Pairs of line and column from 0. */
-  readonly positions: Int32Array;
-  /** Names by function, SEPARATOR between them; empty for none. */
+  /** By function, from 0. */
+  readonly lines: Int32Array;
+  readonly columns: Int32Array;
+  /** By function, NUL between them; empty for none. */
   readonly names: string;
 }
 
@@ -15,14 +17,13 @@ export interface SourceMapResponse {
   readonly status: 'mapped' | 'none' | 'large' | 'broken';
   /** Why it is not `mapped`, as a sentence with the file's name. */
   readonly detail: string;
-  /** By function PLACE numbers: file as index into `strings`, line and column from 1, name as index; -1 for one that stays. */
-  readonly places: Int32Array;
-  /** Files and names, SEPARATOR between them. */
+  /** By function: index into `strings`, -1 for a function that stays as it is; then lines and columns from 1. */
+  readonly files: Int32Array;
+  readonly names: Int32Array;
+  readonly lines: Int32Array;
+  readonly columns: Int32Array;
+  /** Files and names, NUL between them. */
   readonly strings: string;
   /** Functions that are not in the file where V8 has them. */
   readonly moved: number;
 }
-
-export const PLACE = 4;
-
-export const SEPARATOR = '\0';

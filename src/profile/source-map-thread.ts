@@ -6,7 +6,6 @@ import { Worker } from 'node:worker_threads';
 import type { Guard, Timer } from '../core/guard.ts';
 import type { Frame } from './frame.ts';
 import type { SourceMapRequest, SourceMapResponse } from './source-map-protocol.ts';
-import { SEPARATOR } from './source-map-protocol.ts';
 
 /** How long it waits for another question. Starting takes 30 to 80 ms of another core, being there some 10 MB. */
 const IDLE_MILLIS = 5000;
@@ -49,7 +48,7 @@ export class SourceMapThread {
       try {
         const worker = (this.#worker ??= this.#start());
         const message = request(file, frames);
-        worker.postMessage(message, [message.positions.buffer as ArrayBuffer]);
+        worker.postMessage(message, [message.lines.buffer as ArrayBuffer, message.columns.buffer as ArrayBuffer]);
       } catch (error) {
         this.#end(error instanceof Error ? error : new Error(String(error)));
         return;
@@ -115,8 +114,10 @@ export class SourceMapThread {
 }
 
 function request(file: string, frames: readonly Frame[]): SourceMapRequest {
-  const positions = new Int32Array(frames.length * 2);
-  for (const [i, { line, column }] of frames.entries()) positions.set([line - 1, column - 1], 2 * i);
-  const names = frames.map(({ name }) => (name === '(anonymous)' ? '' : name.replaceAll(SEPARATOR, ' '))).join(SEPARATOR);
-  return { file, positions, names };
+  return {
+    file,
+    lines: Int32Array.from(frames, ({ line }) => line - 1),
+    columns: Int32Array.from(frames, ({ column }) => column - 1),
+    names: frames.map(({ name }) => (name === '(anonymous)' ? '' : name.replaceAll('\0', ' '))).join('\0'),
+  };
 }

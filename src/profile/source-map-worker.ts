@@ -4,40 +4,36 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { parentPort } from 'node:worker_threads';
-import type { SourceFunction } from './locate-functions.ts';
+import type { GeneratedFunction, SourceFunction } from './locate-functions.ts';
 import { locateFunctions } from './locate-functions.ts';
 import { MapError } from './map-error.ts';
 import { dataUrl, mapFile, mapUrl, sourcePath } from './map-location.ts';
 import { ScriptText } from './script-text.ts';
 import type { SourceMapRequest, SourceMapResponse } from './source-map-protocol.ts';
-import { PLACE, SEPARATOR } from './source-map-protocol.ts';
 
 /** A script or a map larger than this is not read. Both at this size are 128 MiB for half a second. */
 const FILE_BYTES_MAX: number = 64 * 1024 * 1024;
 
+type Columns = [files: Int32Array, names: Int32Array, lines: Int32Array, columns: Int32Array];
+
 class TooLarge extends Error {}
 
-function answer({ file, positions, names }: SourceMapRequest): SourceMapResponse {
-  const nothing = { places: new Int32Array(0), strings: '', moved: 0 };
+function answer(request: SourceMapRequest): SourceMapResponse {
+  const { file } = request;
   try {
     const script = read(file);
     const url = script === undefined ? undefined : mapUrl(script);
-    if (script === undefined || url === undefined) return { ...nothing, status: 'none', detail: `${file} names no source map` };
+    if (script === undefined || url === undefined) return { ...pack([]), status: 'none', detail: `${file} names no source map` };
     const location = mapFile(url, file);
     const map = dataUrl(url) ?? (location === undefined ? undefined : read(location));
-    if (map === undefined) return { ...nothing, status: 'none', detail: `${location ?? url}, the source map of ${file}, is not there` };
-    const functions = names.split(SEPARATOR).map((name, i) => ({
-      name,
-      line: positions[2 * i] as number,
-      column: positions[2 * i + 1] as number,
-    }));
-    const { sources, moved } = locateFunctions(functions, new ScriptText(script), map);
+    if (map === undefined) return { ...pack([]), status: 'none', detail: `${location ?? url}, the source map of ${file}, is not there` };
+    const { sources, moved } = locateFunctions(unpack(request), new ScriptText(script), map);
     const directory = path.dirname(location ?? file);
-    return { status: 'mapped', detail: '', moved, ...pack(sources, (source) => sourcePath(source, directory, file)) };
+    return { ...pack(sources, (source) => sourcePath(source, directory, file)), moved };
   } catch (error) {
-    if (error instanceof TooLarge) return { ...nothing, status: 'large', detail: error.message };
+    if (error instanceof TooLarge) return { ...pack([]), status: 'large', detail: error.message };
     const reason = error instanceof MapError ? error.message : String(error);
-    return { ...nothing, status: 'broken', detail: `the source map of ${file} cannot be used: ${reason}` };
+    return { ...pack([]), status: 'broken', detail: `the source map of ${file} cannot be used: ${reason}` };
   }
 }
 
@@ -64,28 +60,40 @@ function read(file: string): Buffer | undefined {
   }
 }
 
+function unpack({ lines, columns, names }: SourceMapRequest): GeneratedFunction[] {
+  return names.split('\0').map((name, i) => ({ name, line: lines[i] as number, column: columns[i] as number }));
+}
+
 function pack(
   sources: readonly (SourceFunction | undefined)[],
-  pathOf: (source: string) => string | undefined,
-): Pick<SourceMapResponse, 'places' | 'strings'> {
-  const places = new Int32Array(sources.length * PLACE).fill(-1);
+  pathOf: (source: string) => string | undefined = () => undefined,
+): SourceMapResponse {
+  const [files, names, lines, columns] = Array.from({ length: 4 }, () => new Int32Array(sources.length).fill(-1)) as Columns;
   const strings = new Map<string, number>();
   const intern = (string: string): number => {
     const index = strings.get(string) ?? strings.size;
     strings.set(string, index);
     return index;
   };
-  const files = new Map<string, string | undefined>();
+  const paths = new Map<string, string | undefined>();
   for (const [i, one] of sources.entries()) {
     if (one === undefined) continue;
-    if (!files.has(one.source)) files.set(one.source, pathOf(one.source));
-    const file = files.get(one.source);
-    if (file !== undefined) places.set([intern(file), one.line + 1, one.column + 1, intern(one.name)], i * PLACE);
+    if (!paths.has(one.source)) paths.set(one.source, pathOf(one.source));
+    const file = paths.get(one.source);
+    if (file === undefined) continue;
+    files[i] = intern(file);
+    names[i] = intern(one.name);
+    lines[i] = one.line + 1;
+    columns[i] = one.column + 1;
   }
-  return { places, strings: [...strings.keys()].join(SEPARATOR) };
+  return { status: 'mapped', detail: '', files, names, lines, columns, strings: [...strings.keys()].join('\0'), moved: 0 };
 }
 
 parentPort?.on('message', (request: SourceMapRequest) => {
   const response = answer(request);
-  parentPort?.postMessage(response, [response.places.buffer as ArrayBuffer]);
+  const { files, names, lines, columns } = response;
+  parentPort?.postMessage(
+    response,
+    [files, names, lines, columns].map(({ buffer }) => buffer as ArrayBuffer),
+  );
 });

@@ -14,7 +14,6 @@ import type { Profile } from './profile.ts';
 import { loadedMap } from './loaded-map.ts';
 import { replaceFrames } from './replace-frames.ts';
 import type { SourceMapResponse } from './source-map-protocol.ts';
-import { PLACE, SEPARATOR } from './source-map-protocol.ts';
 import { SourceMapThread } from './source-map-thread.ts';
 
 /** How long a read waits for maps; what comes later serves the next one. */
@@ -120,7 +119,7 @@ export class SourceMaps {
     }
     let stop = (): void => undefined;
     const late = new Promise<void>((resolve) => {
-      const timer = guard.after('source-maps', waitMillis, resolve);
+      const timer = guard.after('source-maps wait', waitMillis, resolve);
       stop = () => timer.stop();
     });
     await Promise.race([this.#work, late]);
@@ -168,11 +167,12 @@ export class SourceMaps {
     for (const frame of frames) this.#located.set(frame, find(frame));
   }
 
-  async #keep(frames: readonly Frame[], { places, strings }: SourceMapResponse): Promise<void> {
-    const texts = strings.split(SEPARATOR);
+  async #keep(frames: readonly Frame[], { files, names, lines, columns, strings }: SourceMapResponse): Promise<void> {
+    const texts = strings.split('\0');
     for (const [i, frame] of frames.entries()) {
-      const [file, line, column, name] = places.subarray(i * PLACE, (i + 1) * PLACE) as unknown as [number, number, number, number];
-      this.#located.set(frame, file === -1 ? frame : frameOf(texts[name] || ANONYMOUS, texts[file] as string, line, column));
+      const file = texts[files[i] as number];
+      const name = texts[names[i] as number] || ANONYMOUS;
+      this.#located.set(frame, file === undefined ? frame : frameOf(name, file, lines[i] as number, columns[i] as number));
       if (i % FRAMES_PER_TURN === FRAMES_PER_TURN - 1) await nextTurn();
     }
   }

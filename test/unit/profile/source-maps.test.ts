@@ -450,7 +450,8 @@ describe('a thread that fails', () => {
       const { parentPort } = require('node:worker_threads');
       parentPort.once('message', ({ file }) => {
         if (file.endsWith('bad.js')) process.exit(3);
-        parentPort.postMessage({ status: 'mapped', detail: '', moved: 0, strings: '/app/shop.ts\\0total', places: Int32Array.of(0, 5, 1, 1) });
+        const [files, names, lines, columns] = [0, 1, 5, 1].map((number) => Int32Array.of(number));
+        parentPort.postMessage({ status: 'mapped', detail: '', moved: 0, strings: '/app/shop.ts\\0total', files, names, lines, columns });
       });`,
     );
     const maps = create({ workerFile: dying });
