@@ -89,7 +89,7 @@ export class CpuWindows {
     this.#windowStartMillis = this.#options.clock.monotonicMillis();
   }
 
-  /** Ends the window if its time has come; called some twenty times a second. */
+  /** Ends the window if its time has come; called some ten times a second. */
   tick(): void {
     if (this.#ageMillis() >= this.#windowMillis) this.#rotate();
   }

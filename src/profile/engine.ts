@@ -265,7 +265,7 @@ export class ProfileEngine {
     return this.#state === 'stopped';
   }
 
-  /** Twenty times a second. */
+  /** Ten times a second. */
   #beat(nowMillis: number, activeMillis: number): void {
     this.#activeMillis += activeMillis;
     this.#continuous?.windows.tick();

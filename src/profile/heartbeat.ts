@@ -5,7 +5,8 @@
 import type { Clock } from '../core/clock.ts';
 import type { Alarm, Guard, Timer } from '../core/guard.ts';
 
-const BEAT_MILLIS = 50;
+/** What an idle process pays for: 0.15 % of a core, as twenty plain timers a second would cost 0.2. */
+const BEAT_MILLIS = 100;
 
 /** The least time between two timers, and so the most that the start of a block can be uncertain by. */
 const PROBE_MILLIS = 10;

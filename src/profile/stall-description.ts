@@ -12,7 +12,7 @@ const FRAMES_MAX = 128;
 const HELD_CPU_SHARE_MAX = 0.05;
 
 const NOT_WOKEN = 'the process was idle and not woken in time: stopped, suspended, or starved of CPU';
-const STOPPED = 'next to no CPU time passed and no sample could be taken: stopped, suspended, starved of CPU, or waiting for a disk';
+const STOPPED = 'next to no CPU time passed and no sample could be taken: stopped, suspended, or starved of CPU';
 const HELD = 'next to no CPU time passed, and a debugger is attached: it has most likely paused the process';
 const NO_STACK = 'no sample of JavaScript was taken in it';
 
@@ -47,8 +47,8 @@ export function describeStall(durationMillis: number, stretch: Stretch, isDebugg
   const { profile, cpuMillis, deadMillis } = stretch;
   const times = timesOf(profile);
   const { frames, nanos } = heaviestPath(profile, times);
-  // What a debugger holds is interrupted by samples like a call that waits; but the innermost function is a plain one.
-  const isHeld = cpuMillis < HELD_CPU_SHARE_MAX * durationMillis && frames[0] !== undefined && isScript(frames[0]) && isDebugged();
+  // What a debugger holds is interrupted by samples like a call that waits; but that waits in a function that is built in.
+  const isHeld = cpuMillis < HELD_CPU_SHARE_MAX * durationMillis && frames[0]?.file !== '' && isDebugged();
   const notRunning = deadMillis >= durationMillis / 2 ? STOPPED : isHeld ? HELD : undefined;
   return {
     frames: frames.slice(0, FRAMES_MAX),

@@ -16,6 +16,9 @@ const SILENT_CPU_SHARE_MAX = 0.05;
 
 const IDLE = '(idle)';
 
+/** Where Node calls the file system from: its own part of that cannot be interrupted while it waits for a disk. */
+const FILE_CALLERS = /^node:(?:fs|internal\/fs|internal\/modules)\b/;
+
 /** What is kept of a stretch of time. */
 export interface Stretch {
   /** With the sample types samples and wall; time without a sample after it is left out. It begins after the last pause that was seen. */
@@ -26,7 +29,7 @@ export interface Stretch {
   readonly activeCount: number;
   /** CPU time of the thread. */
   readonly cpuMillis: number;
-  /** Time without samples in which the thread did not use the CPU either. */
+  /** Time without samples in which the thread did not use the CPU either, and did not wait for a disk. */
   readonly deadMillis: number;
   /** What was left out at the start. */
   readonly skippedMillis: number;
@@ -45,6 +48,8 @@ interface Moment {
   readonly name: string;
   readonly context: object | undefined;
   readonly cpuNanos: number;
+  /** Built into Node, and called by its file system functions. */
+  readonly isFileCall: boolean;
 }
 
 /** What was sampled between two moments in epoch microseconds; nothing where samples have no time. */
@@ -57,11 +62,11 @@ export function stretchOf(tree: TimeTree, options: StretchOptions): Stretch {
   let [seenMicros, cpuNanos, deadMicros] = [fromMicros, 0, 0];
   const deadPart = (micros: number, nanos: number): number =>
     micros > SILENT_INTERVALS * intervalMicros && nanos < micros * 1000 * SILENT_CPU_SHARE_MAX ? micros - intervalMicros : 0;
-  for (const { micros, node, name, context, cpuNanos: nanos } of moments) {
+  for (const { micros, node, name, context, cpuNanos: nanos, isFileCall } of moments) {
     const since = micros - seenMicros;
     seenMicros = micros;
     cpuNanos += nanos;
-    deadMicros += deadPart(since, nanos);
+    if (!isFileCall) deadMicros += deadPart(since, nanos);
     if (name === IDLE) continue;
     builder.add(node, 0, 1, labelIds(context));
     builder.add(node, 1, since * 1000, labelIds(context));
@@ -115,12 +120,13 @@ function momentsOf(builder: ProfileBuilder, tree: TimeTree, { fromMicros, toMicr
     (visit.node ??= builder.node(visit.up === undefined ? -1 : nodeOf(visit.up), namedFrame(builder, visit.from)));
   const pending: Visit[] = tree.topDownRoot.children.map((from) => ({ from, up: undefined, node: undefined }));
   for (let visit = pending.pop(); visit !== undefined; visit = pending.pop()) {
-    const { name = '', contexts = [], children } = visit.from;
+    const { name = '', scriptName, contexts = [], children } = visit.from;
+    const isFileCall = scriptName === '' && !name.startsWith('(') && FILE_CALLERS.test(visit.up?.from.scriptName ?? '');
     for (const { context, timestamp, cpuTime = 0 } of contexts) {
       const micros = Number(timestamp);
       if (micros < fromMicros || micros > toMicros) continue;
       // The addon has no CPU time for samples of `(program)`.
-      moments.push({ micros, node: nodeOf(visit), name, context, cpuNanos: Number.isFinite(cpuTime) ? cpuTime : 0 });
+      moments.push({ micros, node: nodeOf(visit), name, context, cpuNanos: Number.isFinite(cpuTime) ? cpuTime : 0, isFileCall });
     }
     for (const from of children) pending.push({ from, up: visit, node: undefined });
   }

@@ -44,7 +44,7 @@ function begin(thresholdMillis: number): void {
 const lengths = (): number[] => blocks.map(({ durationMillis }) => Math.round(durationMillis * 10) / 10);
 
 /** Where in the time between two beats something begins. */
-const OFFSETS = Array.from({ length: 23 }, (_, i) => i * 2.3);
+const OFFSETS = Array.from({ length: 45 }, (_, i) => i * 2.3);
 
 describe('in a loop with nothing else to do', () => {
   test.each(['poll', 'timers', 'check'] as const)('a block in the phase %s is exact, and below the threshold there is none', (phase) => {
@@ -69,14 +69,14 @@ describe('in a loop with nothing else to do', () => {
   test('waiting is none, and nobody is woken but by the beat', () => {
     loop.run(60_000);
     expect(blocks).toEqual([]);
-    expect(loop.wakeUps).toBeGreaterThan(1190);
-    expect(loop.wakeUps).toBeLessThan(1210);
+    expect(loop.wakeUps).toBeGreaterThan(590);
+    expect(loop.wakeUps).toBeLessThan(605);
   });
 
   test('a request now and then wakes nobody once more', () => {
     for (let i = 0; i < 60; i++) loop.work(i * 1000 + 17, 3);
     loop.run(60_000);
-    expect(loop.wakeUps).toBeLessThan(1270);
+    expect(loop.wakeUps).toBeLessThan(665);
   });
 });
 
@@ -131,7 +131,7 @@ describe('in a busy loop', () => {
     loop.run(1000);
     expect(active).toBeGreaterThanOrEqual(700);
     expect(active).toBeLessThan(706);
-    expect(beats).toBeGreaterThan(30);
+    expect(beats).toBeGreaterThan(14);
   });
 });
 
@@ -154,16 +154,16 @@ describe('a process that does not run', () => {
     expect(blocks).toHaveLength(1);
     expect(blocks[0]!.wasWaiting).toBe(true);
     // Nobody knows since when, only that a timer should have run.
-    expect(blocks[0]!.durationMillis).toBeGreaterThan(4950);
+    expect(blocks[0]!.durationMillis).toBeGreaterThan(4900);
     expect(blocks[0]!.durationMillis).toBeLessThanOrEqual(5000);
   });
 
   test.each([
-    [90, 0],
-    [160, 1],
+    [100, 0],
+    [201, 1],
   ])('for %d ms while it waits makes %d blocks', (length, count) => {
     loop.run(25);
-    loop.freeze(24, length);
+    loop.freeze(0, length);
     loop.run(1000);
     expect(blocks).toHaveLength(count);
   });
@@ -214,6 +214,6 @@ test('without a listener for blocks it only beats', () => {
   new Heartbeat({ guard: quiet, clock: quiet, idleMillis: () => quiet.idleMillis, onBeat: () => (seen += 1) }).start();
   quiet.saturate(3, 1000);
   quiet.run(1000);
-  expect(seen).toBeGreaterThan(17);
-  expect(seen).toBeLessThan(21);
+  expect(seen).toBeGreaterThan(8);
+  expect(seen).toBeLessThan(11);
 });

@@ -116,6 +116,16 @@ describe('the cause', () => {
       'not running',
     ],
     ['one that did not for less', describeStall(300, stretchOf([[300, 'main']], { deadMillis: 149 }), notDebugged), 'code'],
+    [
+      'a debugger that holds a function of Node',
+      describeStall(300, stretchOf([[300, 'main <list']], { cpuMillis: 1 }), () => true),
+      'not running',
+    ],
+    [
+      'a debugger that holds it where there is no JavaScript',
+      describeStall(300, stretchOf([[300, '(program)']], { cpuMillis: 1 }), () => true),
+      'not running',
+    ],
     ['a debugger that holds a function', describeStall(300, stretchOf([[300, 'main']], { cpuMillis: 14 }), () => true), 'not running'],
     ['a debugger, and a function that runs', describeStall(300, stretchOf([[300, 'main']], { cpuMillis: 15 }), () => true), 'code'],
     ['a function that waits, and no debugger', describeStall(300, stretchOf([[300, 'main']], { cpuMillis: 1 }), notDebugged), 'code'],

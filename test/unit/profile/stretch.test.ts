@@ -14,6 +14,8 @@ interface Hit {
   readonly stack: readonly string[];
   readonly context?: object | undefined;
   readonly cpuMillis?: number;
+  /** Where the caller of the innermost function is. */
+  readonly callerFile?: string;
 }
 
 type Mutable = { name: string; scriptName: string; hitCount: number; contexts: object[]; children: Mutable[] };
@@ -22,13 +24,15 @@ type Mutable = { name: string; scriptName: string; hitCount: number; contexts: o
 function treeOf(hits: readonly Hit[]): TimeNode {
   const node = (name: string): Mutable => ({ name, scriptName: '', hitCount: 0, contexts: [], children: [] });
   const root = node('(root)');
-  for (const { at, stack, context, cpuMillis = 10 } of hits) {
+  for (const { at, stack, context, cpuMillis = 10, callerFile = '' } of hits) {
     let here = root;
     for (const name of stack) {
       let child = here.children.find((candidate) => candidate.name === name);
       if (child === undefined) here.children.push((child = node(name)));
       here = child;
     }
+    const caller = stack.slice(0, -1).reduce((node, name) => node.children.find((child) => child.name === name)!, root);
+    caller.scriptName = callerFile;
     here.hitCount += 1;
     here.contexts.push({ context, timestamp: BigInt(START_MICROS + at * 1000), cpuTime: cpuMillis * 1e6 });
   }
@@ -126,6 +130,17 @@ describe('time in which the thread did not run', () => {
     ['none in a call that waits, which samples interrupt', every10(10, 990, ['exec'], { cpuMillis: 0.1 }), 0],
     ['none in a long read, which uses the CPU', [{ at: 990, stack: ['read'], cpuMillis: 300 }], 0],
     ['all of a stop', [...every10(10, 100, ['work']), { at: 900, stack: ['work'], cpuMillis: 3 }, ...every10(910, 990, ['work'])], 790],
+    [
+      'none in a call of the file system, which may wait for a disk',
+      [{ at: 990, stack: ['load', 'readSync', 'read'], cpuMillis: 1, callerFile: 'node:fs' }],
+      0,
+    ],
+    ['none in that of a module', [{ at: 990, stack: ['load', 'read'], cpuMillis: 1, callerFile: 'node:internal/modules/cjs/loader' }], 0],
+    [
+      'all of it in another call of Node',
+      [{ at: 990, stack: ['run', 'spawn'], cpuMillis: 1, callerFile: 'node:internal/child_process' }],
+      980,
+    ],
     ['what comes after the last sample', every10(10, 300, ['work']), 690],
     [
       'none where four intervals passed between two samples',

@@ -124,7 +124,7 @@ describe('the other endpoints', () => {
     expect(headers['content-type']).toBe('text/html; charset=utf-8');
     expect(headers['content-security-policy']).toContain("default-src 'none'");
     expect(page).not.toContain('<script');
-    for (const path of ['metrics', 'debug/pprof/', 'debug/traces', 'debug/leaks', 'debug/config', 'healthz', 'readyz']) {
+    for (const path of ['metrics', 'debug/pprof/', 'debug/traces', 'debug/stalls', 'debug/leaks', 'debug/config', 'healthz', 'readyz']) {
       expect(page).toContain(`<a href="${path}">`);
     }
   });
@@ -159,6 +159,7 @@ describe('the other endpoints', () => {
   it.each([
     ['/metrics', 'SONDE_METRICS'],
     ['/debug/traces', 'SONDE_TRACES'],
+    ['/debug/stalls', 'SONDE_PROFILING'],
     ['/debug/leaks', 'SONDE_LEAKS'],
     ['/debug/pprof/', 'SONDE_PROFILING'],
     ['/debug/pprof/heap', 'SONDE_PROFILING'],
@@ -260,9 +261,8 @@ describe('access', () => {
     const url = await open(undefined);
     const statuses = async (paths: string[]): Promise<number[]> => Promise.all(paths.map(async (path) => (await ask(url + path)).status));
     expect(await statuses(['/metrics', '/healthz', '/readyz'])).toEqual([200, 200, 200]);
-    expect(await statuses(['/', '/debug/pprof/', '/debug/pprof/heap', '/debug/traces', '/debug/leaks', '/debug/config'])).toEqual(
-      Array<number>(6).fill(403),
-    );
+    const closed = ['/', '/debug/pprof/', '/debug/pprof/heap', '/debug/traces', '/debug/stalls', '/debug/leaks', '/debug/config'];
+    expect(await statuses(closed)).toEqual(closed.map(() => 403));
     expect((await ask(`${url}/debug/config`)).body.toString()).toContain('Set SONDE_TOKEN');
   });
 
