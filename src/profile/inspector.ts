@@ -70,6 +70,11 @@ export async function takeHeapSnapshot(write: (chunk: string) => void): Promise<
 export class InspectorHeap {
   #session: Promise<Session> | undefined;
 
+  /** Opens the session. */
+  async open(): Promise<void> {
+    await this.#connected();
+  }
+
   /** Starts V8's sampling heap profiler; every read of samples started here forces a full collection. */
   async startSampling(): Promise<void> {
     const session = await this.#connected();
