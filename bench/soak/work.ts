@@ -59,7 +59,10 @@ export class Work {
   #churn(): number {
     let sum = 0;
     for (let i = 0; i < 2; i++) {
-      const compiled = new Function('n', `let sum = ${this.#turns * 2 + i}; for (let i = 0; i < n; i++) sum = (sum * 31 + i) % 65521; return sum;`);
+      const compiled = new Function(
+        'n',
+        `let sum = ${this.#turns * 2 + i}; for (let i = 0; i < n; i++) sum = (sum * 31 + i) % 65521; return sum;`,
+      );
       // Hot enough that V8 optimises it while it runs.
       sum += (compiled as (n: number) => number)(100_000);
     }

@@ -7,6 +7,7 @@ import type { CpuCosts } from './cpu-costs.ts';
 import type { CpuSampler } from './cpu-sampler.ts';
 import { Follower } from './follower.ts';
 import type { Profile } from './profile.ts';
+import { ProfileError } from './profile-error.ts';
 import { StackTable } from './stack-table.ts';
 import { stretchOf, type Stretch } from './stretch.ts';
 import { fromTimeTree, type TimeTree, type TimeTreeOptions } from './v8.ts';
@@ -61,6 +62,7 @@ export class CpuWindows {
   #windowMillis = WINDOW_MILLIS_FIRST;
   #rotations = 0;
   #rotationMillis = 0;
+  #isStopped = false;
 
   constructor(options: CpuWindowsOptions) {
     this.#options = options;
@@ -93,6 +95,7 @@ export class CpuWindows {
   }
 
   stop(): void {
+    this.#isStopped = true;
     // What they have not taken is still theirs.
     if (this.#followers.size > 0) this.#rotate();
     this.#followers.clear();
@@ -100,13 +103,14 @@ export class CpuWindows {
     this.#ring.clear();
   }
 
-  /** Windows of exactly the time that `until` takes, to half a sampling interval; at least one. */
+  /** Windows of exactly the time that `until` takes, to half a sampling interval; at least one. Rejects with 503 when profiling stops. */
   async collect(until: () => Promise<void>): Promise<Profile[]> {
     if (this.#ageMillis() >= SHARED_CUT_MILLIS) this.#rotate();
     const windows: Profile[] = [];
     this.#collecting.add(windows);
     try {
       await until();
+      if (this.#isStopped) throw new ProfileError(503, 'profiling has stopped');
       if (windows.length === 0 || this.#ageMillis() >= SHARED_CUT_MILLIS) this.#rotate();
       return windows;
     } finally {

@@ -36,7 +36,7 @@ export class Follower {
   push(window: Profile): void {
     this.#windows.push(window);
     this.#bytes += sizeBytes(window);
-    if (this.#bytes > BYTES_MAX && this.#windows.length > 1) {
+    while (this.#bytes > BYTES_MAX && this.#windows.length > 1) {
       this.#bytes -= sizeBytes(this.#windows.shift() as Profile);
       this.#dropped += 1;
     }

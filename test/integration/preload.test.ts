@@ -309,7 +309,7 @@ describe('what is loaded', () => {
   test('an application that serves nothing gets a few files of ours and no package', async () => {
     const { stdout } = await runToEnd({ args: ['--require', REGISTER, path.join(APPS, 'loaded.cjs')] });
     const { files } = JSON.parse(stdout) as { files: string[] };
-    expect(files.length).toBeLessThanOrEqual(5);
+    expect(files.length).toBeLessThanOrEqual(8);
     for (const file of files) expect(path.dirname(file)).toBe(path.join(ROOT, 'dist'));
   });
 

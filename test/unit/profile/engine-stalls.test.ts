@@ -49,6 +49,10 @@ function holdLoopAgain(millis: number): number {
 
 const functionsIn = ({ sampled }: Block): string[] => (sampled as Stretch).profile.frames.map(({ name }) => name);
 
+const absent = (): never => {
+  throw new Error('absent');
+};
+
 describe('a block', () => {
   test('comes with what was sampled in it, right after it, and its time is in the profiles as before', async () => {
     const blocks = await startEngine(200);
@@ -77,7 +81,7 @@ describe('a block', () => {
   });
 
   test('without the addon comes without samples, and says why', async () => {
-    const blocks = await startEngine(200, { loadNative: () => Promise.reject(new Error('absent')) });
+    const blocks = await startEngine(200, { loadNative: absent });
     holdLoop(300);
     engine!.checkStall();
     expect(blocks[0]!.sampled).toBe('@datadog/pprof is not running, which samples the stacks');
@@ -105,8 +109,8 @@ test('stalls have a hundredth of the time to be looked at, and a tenth of a seco
   // Each look takes 4 ms on this clock.
   let millis = 1_000_000;
   const clock = { monotonicMillis: () => (millis += 1), epochMillis: () => Date.now() };
-  const native = await loadNativeProfilers();
-  const profile = new ContinuousProfile({ ...BASE, native, clock, labels: undefined, otherBytes: undefined });
+  const native = loadNativeProfilers();
+  const profile = new ContinuousProfile({ ...BASE, native, clock, labels: undefined });
   profile.windows.start();
   try {
     const looks = (count: number): number =>

@@ -1,5 +1,5 @@
-// What the sampler would find at an instant, and what that says when the window ends. The addon's profiler is played by
-// an object with the same four members; the real one, under load and on each Node, is in contract/pprof-labels.test.ts.
+// What the sampler would find at an instant, and what that says when the window ends: routes. Traces, spans and the
+// application's labels are in frame-slot.test.ts, holder-slot.test.ts and own-labels.test.ts.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import http from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -8,62 +8,16 @@ import { StderrDiag } from '../../../src/core/diag.ts';
 import { Guard } from '../../../src/core/guard.ts';
 import { describeServer } from '../../../src/instrument/http-semconv.ts';
 import { SampleLabels } from '../../../src/profile/labels.ts';
-import type { NativeTimeProfiler } from '../../../src/profile/native.ts';
 import { ServerRequests } from '../../../src/request.ts';
 import { Harness, request, Servers } from '../../helpers/harness.ts';
-
-interface Active {
-  route: string;
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly traceFlags: number;
-  readonly startMonotonicMillis: number;
-}
-
-let spans = 0;
-
-function spanOf(route: string, traceFlags = 1): Active {
-  const id = (spans += 1).toString(16);
-  return { route, traceId: id.padStart(32, '0'), spanId: id.padStart(16, '0'), traceFlags, startMonotonicMillis: millis };
-}
-
-/** The time; it stands still unless a test moves it. */
-const millis = 0;
+import { Sampler, spanOf, type TestSpan } from './sampler.ts';
 
 const lines: string[] = [];
 let labels: SampleLabels;
-let active: AsyncLocalStorage<Active | undefined>;
-
-/** The addon's profiler: `sample` does what its signal handler does. */
-class Sampler {
-  readonly state = new Uint32Array(1);
-  context: object | undefined;
-  holders = 0;
-  readonly #store: AsyncLocalStorage<object | undefined> | undefined;
-
-  constructor(store?: AsyncLocalStorage<object | undefined>) {
-    this.#store = store;
-  }
-
-  createContextHolder(context: object): object {
-    this.holders += 1;
-    return [context];
-  }
-
-  sample(): object | undefined {
-    this.state[0]! += 1;
-    return this.#store === undefined ? this.context : (this.#store.getStore() as [object] | undefined)?.[0];
-  }
-
-  restart(): void {
-    labels.rotating();
-    this.state[0] = 0;
-    labels.rotated();
-  }
-}
+let active: AsyncLocalStorage<TestSpan | undefined>;
 
 function start(sampler: Sampler, store?: AsyncLocalStorage<object | undefined>): void {
-  labels.start(sampler as unknown as NativeTimeProfiler, store);
+  labels.start(sampler.native, store);
 }
 
 const routeAt = (context: object | undefined): string | undefined => context && labels.labelsOf(context)['http.route'];
@@ -74,9 +28,9 @@ beforeEach(() => {
     guard: new Guard(new StderrDiag('warn', (line) => lines.push(line))),
     diag: new StderrDiag('warn', (line) => lines.push(line)),
     active: () => active.getStore(),
-    idsOf: (span) => span as Active,
-    routeOf: (span) => (span as Active).route,
-    monotonicMillis: () => millis,
+    idsOf: (span) => span as TestSpan,
+    routeOf: (span) => (span as TestSpan).route,
+    monotonicMillis: () => 0,
     prepare: () => {},
   });
 });
@@ -154,7 +108,7 @@ describe('without AsyncContextFrame', () => {
   });
 
   /** A request that is sampled at each of its turns but the first; resolves to what was found. */
-  function serve(span: Active, turns: number): Promise<(object | undefined)[]> {
+  function serve(span: TestSpan, turns: number): Promise<(object | undefined)[]> {
     return active.run(span, async () => {
       const found: (object | undefined)[] = [];
       for (let i = 0; i < turns; i++) {
@@ -229,7 +183,7 @@ describe('without AsyncContextFrame', () => {
   test('a sample of the window before keeps its own, though the counter comes to the same number again', async () => {
     const [before] = await serve(spanOf('/a'), 1);
     const count = sampler.state[0]!;
-    sampler.restart();
+    sampler.restart(labels);
     sampler.state[0] = count - 1;
     const [after] = await serve(spanOf('/b'), 1);
     expect([before, after].map(routeAt)).toEqual(['/a', '/b']);
@@ -239,7 +193,7 @@ describe('without AsyncContextFrame', () => {
     const found = await active.run(spanOf('/a'), async () => {
       await nextTurn();
       const before = sampler.sample();
-      sampler.restart();
+      sampler.restart(labels);
       return [before, sampler.sample()];
     });
     await nextTurn();
@@ -269,9 +223,9 @@ describe('without AsyncContextFrame', () => {
         throw new Error('broken');
       },
       diag: new StderrDiag('warn', (line) => lines.push(line)),
-      idsOf: (span) => span as Active,
+      idsOf: (span) => span as TestSpan,
       routeOf: () => '',
-      monotonicMillis: () => millis,
+      monotonicMillis: () => 0,
       prepare: () => {},
     });
     start(sampler);
