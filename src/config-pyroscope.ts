@@ -74,7 +74,8 @@ export function readPyroscope(reader: Reader, { pyroscope: given }: Options): Py
       ),
       ...given?.labels,
     },
-    traceIds: reader.flag(['pyroscope.traceIds', given?.traceIds], ['SONDE_PYROSCOPE_TRACE_ID'], true),
+    // A server from before June 2026 makes a series of each trace (grafana/pyroscope#5220); span ids it has always kept apart.
+    traceIds: reader.flag(['pyroscope.traceIds', given?.traceIds], ['SONDE_PYROSCOPE_TRACE_ID'], false),
   };
 }
 

@@ -356,6 +356,7 @@ export class SondeRuntime implements Sonde {
       ['metric_collision', this.#collisions],
       ['prom_client_unreadable', this.#promClient.failed],
       ['profile_labels', this.#labels?.overflowed ?? 0],
+      ['profile_windows', this.profile.stats().droppedWindows],
     ]);
     for (const [signal, exporter] of [
       ['spans', this.#traceExporter],

@@ -74,6 +74,11 @@ export class CpuWindows {
     return this.#ring;
   }
 
+  /** Windows that followers did not take in time. */
+  get dropped(): number {
+    return [...this.#followers].reduce((sum, { dropped }) => sum + dropped, 0);
+  }
+
   get rotations(): number {
     return this.#rotations;
   }

@@ -82,6 +82,8 @@ export interface ProfileEngineStats {
   readonly historySeconds: number;
   readonly historyBytes: number;
   readonly rotations: number;
+  /** Windows that pushers did not take in time. */
+  readonly droppedWindows: number;
   /** What starting the profilers added to the process's memory. */
   readonly profilerBytes: number;
   /** CPU seconds by route, under the empty name those of no route. */
@@ -238,6 +240,7 @@ export class ProfileEngine {
       historyBytes: continuous?.windows.ring.bytes ?? 0,
       profilerBytes: this.#profilerBytes,
       rotations: continuous?.windows.rotations ?? 0,
+      droppedWindows: continuous?.windows.dropped ?? 0,
       cpuSecondsByRoute: continuous?.cpuSecondsByRoute ?? new Map(),
       ownCpuSeconds: continuous?.ownCpuSeconds(),
       cpuRestarts: continuous?.restarts ?? 0,

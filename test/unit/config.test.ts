@@ -477,7 +477,7 @@ describe('the push to Pyroscope', () => {
           intervalMillis: 60_000,
           applicationName: undefined,
           labels: {},
-          traceIds: true,
+          traceIds: false,
         },
       },
       problems: [],
