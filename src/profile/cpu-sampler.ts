@@ -5,7 +5,14 @@ import { isMainThread } from 'node:worker_threads';
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import type { Diag } from '../core/diag.ts';
 import type { SampleLabels } from './labels.ts';
-import { contextKey, createTimeProfiler, disposeTimeProfiler, type NativeProfilers, type NativeTimeProfiler } from './native.ts';
+import {
+  contextKey,
+  createTimeProfiler,
+  disposeTimeProfiler,
+  otherCopySampling,
+  type NativeProfilers,
+  type NativeTimeProfiler,
+} from './native.ts';
 import { NO_LABELS, type LabelSet } from './profile.ts';
 import type { TimeTree } from './v8.ts';
 
@@ -59,6 +66,8 @@ export class CpuSampler {
   /** Starts sampling, or throws and is of no use. Blocks for 5 to 30 ms on Node 20 and 25 to 135 ms on 24, as V8 lists all compiled code. */
   start(): void {
     try {
+      const other = otherCopySampling();
+      if (other !== undefined) throw new Error(`another copy of it is sampling already, ${other}`);
       this.#profiler().start();
       this.#isStarted = true;
     } catch (error) {

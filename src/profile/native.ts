@@ -2,7 +2,9 @@
 // loads a source-map engine (9 ms instead of 25 to load without), and cannot take a context key of ours. That layer
 // is internal to the package, hence the exact pin and the check of shape here. Only the engine's parts come here.
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import type * as HeapBindings from '@datadog/pprof/out/src/heap-profiler-bindings.js';
 import type * as TimeBindings from '@datadog/pprof/out/src/time-profiler-bindings.js';
 import type { AllocationNode, TimeTree } from './v8.ts';
@@ -76,6 +78,25 @@ export function createTimeProfiler({ TimeProfiler }: NativeProfilers, options: N
   const profiler = new TimeProfiler(options);
   undisposed.add(profiler);
   return profiler;
+}
+
+const SIGPROF = 27;
+
+/**
+ * The file of another copy of the addon (each package that depends on it may bring one) that may be sampling now; undefined where there is none, or
+ * where the system does not tell. A copy that starts second calls the first one's signal handler. When the first has stopped
+ * and starts again, it calls the second's: each calls the other until the stack is full, and the process ends.
+ */
+export function otherCopySampling(): string | undefined {
+  try {
+    const [, caught = ''] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+    if ((Number.parseInt(caught.slice(-8), 16) & (1 << (SIGPROF - 1))) === 0) return undefined;
+    const own = dirname(createRequire(__filename).resolve('@datadog/pprof/package.json'));
+    const loaded = readFileSync('/proc/self/maps', 'utf8').match(/\/.*\/dd_pprof[^/]*\.node$/gm) ?? [];
+    return loaded.find((file) => !file.startsWith(`${own}/`));
+  } catch {
+    return undefined;
+  }
 }
 
 /** The end of a profiler that does not run; it must not be used any more. */
