@@ -66,9 +66,10 @@ export function causeOf(
   description: StallDescription | undefined,
   gcMillis: number,
 ): { readonly cause: StallCause; readonly reason: string | undefined } {
-  const notRunning = block.wasWaiting ? NOT_WOKEN : description?.notRunning;
-  if (notRunning !== undefined) return { cause: 'not running', reason: notRunning };
+  if (block.wasWaiting) return { cause: 'not running', reason: NOT_WOKEN };
+  // On a busy machine it is the collector that does not run.
   if (gcMillis >= block.durationMillis / 2) return { cause: 'garbage collection', reason: undefined };
+  if (description?.notRunning !== undefined) return { cause: 'not running', reason: description.notRunning };
   if (description !== undefined && description.frames.length > 0) return { cause: 'code', reason: undefined };
   return { cause: 'unknown', reason: typeof block.sampled === 'string' ? block.sampled : NO_STACK };
 }

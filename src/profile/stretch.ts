@@ -16,6 +16,9 @@ const SILENT_CPU_SHARE_MAX = 0.05;
 
 const IDLE = '(idle)';
 
+/** Being sampled costs a waiting thread some 20 us. */
+const WAITING_CPU_NANOS_MAX = 50_000;
+
 /** Where Node calls the file system from: its own part of that cannot be interrupted while it waits for a disk. */
 const FILE_CALLERS = /^node:(?:fs|internal\/fs|internal\/modules)\b/;
 
@@ -29,7 +32,7 @@ export interface Stretch {
   readonly activeCount: number;
   /** CPU time of the thread. */
   readonly cpuMillis: number;
-  /** Time without samples in which the thread did not use the CPU either, and did not wait for a disk. */
+  /** Time without samples in which the thread did not use the CPU either, and was not in what cannot be interrupted. */
   readonly deadMillis: number;
   /** What was left out at the start. */
   readonly skippedMillis: number;
@@ -48,8 +51,8 @@ interface Moment {
   readonly name: string;
   readonly context: object | undefined;
   readonly cpuNanos: number;
-  /** Built into Node, and called by its file system functions. */
-  readonly isFileCall: boolean;
+  /** Waits without being interrupted: for a disk in a call of the file system, for the threads that help in a collection. */
+  readonly isDeaf: boolean;
 }
 
 /** What was sampled between two moments in epoch microseconds; nothing where samples have no time. */
@@ -62,11 +65,11 @@ export function stretchOf(tree: TimeTree, options: StretchOptions): Stretch {
   let [seenMicros, cpuNanos, deadMicros] = [fromMicros, 0, 0];
   const deadPart = (micros: number, nanos: number): number =>
     micros > SILENT_INTERVALS * intervalMicros && nanos < micros * 1000 * SILENT_CPU_SHARE_MAX ? micros - intervalMicros : 0;
-  for (const { micros, node, name, context, cpuNanos: nanos, isFileCall } of moments) {
+  for (const { micros, node, name, context, cpuNanos: nanos, isDeaf } of moments) {
     const since = micros - seenMicros;
     seenMicros = micros;
     cpuNanos += nanos;
-    if (!isFileCall) deadMicros += deadPart(since, nanos);
+    if (!isDeaf) deadMicros += deadPart(since, nanos);
     if (name === IDLE) continue;
     builder.add(node, 0, 1, labelIds(context));
     builder.add(node, 1, since * 1000, labelIds(context));
@@ -95,13 +98,12 @@ export function stretchOf(tree: TimeTree, options: StretchOptions): Stretch {
 
 /**
  * Two turns of the loop with a pause between them look like one block to the heartbeat, if it noted neither the end of the first nor
- * the pause; a sample that found the loop waiting tells. Node calls its own work between two calls of a turn `(idle)` too; that uses CPU.
+ * the pause; two samples that found the loop waiting tell. Node's own work between two calls of a turn is `(idle)` too, but uses CPU.
  */
 function sinceLastPause(moments: Moment[], fromMicros: number, intervalMicros: number): { moments: Moment[]; fromMicros: number } {
-  const at = moments.findLastIndex(({ name, micros, cpuNanos }, i) => {
-    const since = micros - (moments[i - 1]?.micros ?? fromMicros);
-    return name === IDLE && micros - fromMicros > intervalMicros && cpuNanos < (since * 1000) / 2;
-  });
+  const at = moments.findLastIndex(
+    ({ name, cpuNanos }, i) => name === IDLE && cpuNanos < WAITING_CPU_NANOS_MAX && moments[i - 1]?.name === IDLE,
+  );
   const pause = moments[at];
   return pause === undefined ? { moments, fromMicros } : { moments: moments.slice(at + 1), fromMicros: pause.micros + intervalMicros / 2 };
 }
@@ -122,11 +124,12 @@ function momentsOf(builder: ProfileBuilder, tree: TimeTree, { fromMicros, toMicr
   for (let visit = pending.pop(); visit !== undefined; visit = pending.pop()) {
     const { name = '', scriptName, contexts = [], children } = visit.from;
     const isFileCall = scriptName === '' && !name.startsWith('(') && FILE_CALLERS.test(visit.up?.from.scriptName ?? '');
+    const isDeaf = isFileCall || name === '(garbage collector)';
     for (const { context, timestamp, cpuTime = 0 } of contexts) {
       const micros = Number(timestamp);
       if (micros < fromMicros || micros > toMicros) continue;
       // The addon has no CPU time for samples of `(program)`.
-      moments.push({ micros, node: nodeOf(visit), name, context, cpuNanos: Number.isFinite(cpuTime) ? cpuTime : 0, isFileCall });
+      moments.push({ micros, node: nodeOf(visit), name, context, cpuNanos: Number.isFinite(cpuTime) ? cpuTime : 0, isDeaf });
     }
     for (const from of children) pending.push({ from, up: visit, node: undefined });
   }

@@ -47,7 +47,7 @@ async function stallOf(service: Service, traceId: string): Promise<StallEntry> {
     if (found.length > 0) return found.sort((a, b) => b.durationMillis - a.durationMillis)[0]!;
     await delay(50);
   }
-  throw new Error(`no stall of ${traceId} among ${JSON.stringify(await stalls(service))}`);
+  throw new Error(`${service.running.stderr} no stall of ${traceId} among ${JSON.stringify(await stalls(service))}`);
 }
 
 /** Other clients; answers how to send them away. */

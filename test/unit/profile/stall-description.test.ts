@@ -104,6 +104,21 @@ describe('the function to look at', () => {
 
 describe('the cause', () => {
   test.each<[what: string, description: StallDescription, cause: string]>([
+    [
+      'collections that were not let run',
+      describeStall(
+        300,
+        stretchOf(
+          [
+            [150, 'main'],
+            [150, '(garbage collector)'],
+          ],
+          { deadMillis: 300 },
+        ),
+        notDebugged,
+      ),
+      'garbage collection',
+    ],
     ['JavaScript', described([300, 'main parse']), 'code'],
     ['a call that waits', describeStall(300, stretchOf([[300, 'main <execSync native']], { cpuMillis: 2 }), () => true), 'code'],
     ['collections for half of the time', described([150, 'main'], [150, '(garbage collector)']), 'garbage collection'],

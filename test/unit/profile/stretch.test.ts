@@ -109,18 +109,25 @@ describe('a pause', () => {
     expect(rows(profile)).toEqual({ late: [5, 45] });
   });
 
-  test('right at the start is the wait before it', () => {
-    expect(stretch(120, [{ at: 9, ...waiting }, ...every10(19, 119, ['work'])]).skippedMillis).toBe(0);
+  test.each([
+    ['right at the start is the wait before it', [{ at: 9, ...waiting }, ...every10(19, 119, ['work'])]],
+    [
+      'takes two samples to be one: a thread that was not let run may be found anywhere once',
+      [...every10(5, 55, ['a']), { at: 65, ...waiting }, ...every10(75, 115, ['b'])],
+    ],
+  ])('%s', (_what, hits) => {
+    expect(stretch(120, hits).skippedMillis).toBe(0);
   });
 
   test('is not what Node does between two callbacks, which uses the CPU', () => {
     const { skippedMillis, profile } = stretch(120, [
       ...every10(5, 55, ['a']),
       { at: 65, stack: ['(idle)'], cpuMillis: 9 },
-      ...every10(75, 115, ['b']),
+      { at: 75, stack: ['(idle)'], cpuMillis: 0.05 },
+      ...every10(85, 115, ['b']),
     ]);
     expect(skippedMillis).toBe(0);
-    expect(rows(profile)).toEqual({ a: [6, 55], b: [5, 50] });
+    expect(rows(profile)).toEqual({ a: [6, 55], b: [4, 40] });
   });
 });
 
@@ -135,6 +142,7 @@ describe('time in which the thread did not run', () => {
       [{ at: 990, stack: ['load', 'readSync', 'read'], cpuMillis: 1, callerFile: 'node:fs' }],
       0,
     ],
+    ['none in a collection, which waits for threads that help it', [{ at: 990, stack: ['(garbage collector)'], cpuMillis: 1 }], 0],
     ['none in that of a module', [{ at: 990, stack: ['load', 'read'], cpuMillis: 1, callerFile: 'node:internal/modules/cjs/loader' }], 0],
     [
       'all of it in another call of Node',
