@@ -96,7 +96,7 @@ export class CpuWindows {
 
   /** Ends the window if its time has come; called some ten times a second. */
   tick(): void {
-    if (this.#ageMillis() >= this.#windowMillis) this.#rotate();
+    if (this.#ageMillis() >= this.#windowMillis || this.#sampler.isHalfFull) this.#rotate();
   }
 
   stop(): void {

@@ -1,5 +1,6 @@
 // Windows of the real profiler, in this process: readers at the same time, and how long windows are. Where time matters the clock
 // stands still and the addon's profiler is made to take as long as the test says.
+import { Session } from 'node:inspector/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type Clock, SystemClock } from '../../../src/core/clock.ts';
@@ -216,6 +217,28 @@ describe('the length of a window', () => {
     ['a quarter of a second however long a cut takes', 40, 250],
   ])('is %s', (_, cutMillis, lengthMillis) => {
     expect(Math.abs(settled(cutMillis) - lengthMillis)).toBeLessThanOrEqual(60 + cutMillis);
+  });
+
+  test("is cut short where another profiler's signals fill the room for contexts", async () => {
+    // Time stands still, and no window is over.
+    const windows = start({ clock: new ManualClock(), intervalMicros: 10_101 });
+    burn(30);
+    windows.tick();
+    expect(windows.rotations).toBe(0);
+    const other = new Session();
+    other.connect();
+    await other.post('Profiler.enable');
+    await other.post('Profiler.setSamplingInterval', { interval: 100 });
+    await other.post('Profiler.start');
+    try {
+      // There is room for 6,000, which would take a minute.
+      for (const end = cpuMillis() + 5000; cpuMillis() < end && windows.rotations === 0; windows.tick()) burn(20);
+      expect(windows.rotations).toBe(1);
+      const [samples, nanos] = totals([...windows.last(60)]);
+      expect(nanos! / samples!).toBeGreaterThan(5e6);
+    } finally {
+      other.disconnect();
+    }
   });
 
   test('grows again, step by step, when the stacks have become few', () => {
