@@ -446,6 +446,7 @@ export class SondeRuntime implements Sonde {
       guard: this.#guard,
       diag: this.#diag,
       clock: this.#clock,
+      thresholdMillis: this.#config.stallMillis,
       ownDirectory: __dirname,
       observe: ({ durationMillis, cause, traceId, spanId, startEpochMillis }, endMillis) => {
         const span = traceId === undefined || spanId === undefined ? undefined : { traceId, spanId, traceFlags: SAMPLED, startEpochMillis };

@@ -85,15 +85,15 @@ export class ContinuousProfile {
     return this.#own.read();
   }
 
-  /** What was sampled in the milliseconds that have just passed, for a stall; or why it cannot be told. */
-  stretch(durationMillis: number): Stretch | string {
+  /** What was sampled in the milliseconds that have just passed, in which the process used that much CPU, for a stall; or why it cannot be told. */
+  stretch(durationMillis: number, processCpuMillis: number): Stretch | string {
     const { clock } = this.#options;
     const nowMillis = clock.monotonicMillis();
     const earnedMillis = (nowMillis - this.#reckonedMillis) * STRETCH_TIME_SHARE;
     this.#stretchMillis = Math.min(STRETCH_MILLIS_MAX, this.#stretchMillis + earnedMillis);
     this.#reckonedMillis = nowMillis;
     if (this.#stretchMillis <= 0) return TOO_MANY_STRETCHES;
-    const stretch = this.windows.stretch(durationMillis);
+    const stretch = this.windows.stretch(durationMillis, processCpuMillis);
     this.#stretchMillis -= Math.min(clock.monotonicMillis() - nowMillis, STRETCH_COST_MILLIS_MAX);
     return stretch;
   }

@@ -143,13 +143,13 @@ export class CpuWindows {
     return this.#ring.since(clock.epochMillis(clock.monotonicMillis()) - seconds * 1000);
   }
 
-  /** What was sampled in the milliseconds that have just passed, for a stall; ends the window. */
-  stretch(durationMillis: number): Stretch {
+  /** What was sampled in the milliseconds that have just passed, in which the process used that much CPU, for a stall; ends the window. */
+  stretch(durationMillis: number, processCpuMillis: number): Stretch {
     const { clock } = this.#options;
     const toMicros = clock.epochMillis(clock.monotonicMillis()) * 1000;
     return this.#rotate((tree, options) => {
       const activeOf = (context: object): object | undefined => this.#sampler.activeOf(context);
-      return stretchOf(tree, { ...options, fromMicros: toMicros - durationMillis * 1000, toMicros, activeOf });
+      return stretchOf(tree, { ...options, fromMicros: toMicros - durationMillis * 1000, toMicros, processCpuMillis, activeOf });
     });
   }
 

@@ -317,10 +317,10 @@ export class ProfileEngine {
     if (nowMillis >= this.#lookAtMillis) this.#look(nowMillis);
   }
 
-  #blocked({ endMillis, durationMillis: upToMillis, wasWaiting }: LoopBlock): void {
+  #blocked({ endMillis, durationMillis: upToMillis, cpuMillis, wasWaiting }: LoopBlock): void {
     const { stalls } = this.#options;
     if (stalls === undefined) return;
-    const sampled = wasWaiting ? '' : (this.#continuous?.stretch(upToMillis) ?? NOT_SAMPLED);
+    const sampled = wasWaiting ? '' : (this.#continuous?.stretch(upToMillis, cpuMillis) ?? NOT_SAMPLED);
     // The samples may have seen a pause in it.
     const durationMillis = typeof sampled === 'string' ? upToMillis : upToMillis - sampled.skippedMillis;
     if (durationMillis < stalls.thresholdMillis) return;

@@ -25,6 +25,8 @@ interface Beat {
 export interface LoopBlock {
   readonly endMillis: number;
   readonly durationMillis: number;
+  /** CPU time that the whole process used in it, or a little before. */
+  readonly cpuMillis: number;
   /** The loop was waiting for something to happen and did not wake when it was time to: the process did not run. */
   readonly wasWaiting: boolean;
 }
@@ -37,17 +39,21 @@ export interface HeartbeatOptions {
   readonly blocks?: { readonly thresholdMillis: number; readonly onBlock: (block: LoopBlock) => void } | undefined;
   /** How long this thread's loop has waited, in all. */
   readonly idleMillis?: () => number;
+  /** CPU time of the process, in all. */
+  readonly cpuMillis?: () => number;
 }
 
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
   readonly #idleMillis: () => number;
+  readonly #cpuMillis: () => number;
   readonly #probeAlarm: Alarm;
   readonly #turnAlarm: Alarm;
   #timer: Timer | undefined;
-  /** When the loop was last seen to turn, and how long it had waited by then. */
+  /** When the loop was last seen to turn, and how long it had waited and computed by then. */
   #seenMillis = 0;
   #seenIdleMillis = 0;
+  #seenCpuMillis = 0;
   #activeMillis = 0;
   /** When the timers are to run. */
   #beatDueMillis = 0;
@@ -57,9 +63,10 @@ export class Heartbeat {
   #turnsLeft = 0;
 
   constructor(options: HeartbeatOptions) {
-    const { guard, idleMillis = () => performance.nodeTiming.idleTime } = options;
+    const { guard, idleMillis = () => performance.nodeTiming.idleTime, cpuMillis = processCpuMillis } = options;
     this.#options = options;
     this.#idleMillis = idleMillis;
+    this.#cpuMillis = cpuMillis;
     this.#probeAlarm = guard.alarm('profile heartbeat', PROBE_MILLIS, () => this.#probe());
     this.#turnAlarm = guard.turnEnd('profile heartbeat', () => this.#turn());
   }
@@ -76,6 +83,7 @@ export class Heartbeat {
   skip(): void {
     this.#seenMillis = this.#options.clock.monotonicMillis();
     this.#seenIdleMillis = this.#idleMillis();
+    this.#seenCpuMillis = this.#cpuMillis();
   }
 
   /** Tells now, and not when the turn has ended, if this turn has been a block already. */
@@ -138,12 +146,15 @@ export class Heartbeat {
     const nowMillis = this.#options.clock.monotonicMillis();
     const idleMillis = this.#idleMillis();
     const activeMillis = this.#activeSince(idleMillis, nowMillis);
+    const cpuMillis = this.#cpuMillis();
     const block = this.#blockOf(nowMillis, activeMillis);
+    const blockCpuMillis = cpuMillis - this.#seenCpuMillis;
     this.#activeMillis += activeMillis;
     this.#seenMillis = nowMillis;
     this.#seenIdleMillis = idleMillis;
+    this.#seenCpuMillis = cpuMillis;
     if (block === undefined) return;
-    this.#options.blocks?.onBlock(block);
+    this.#options.blocks?.onBlock({ ...block, cpuMillis: blockCpuMillis });
     // The time that this took is not the application's.
     this.skip();
   }
@@ -156,7 +167,7 @@ export class Heartbeat {
    * Since the loop was last seen one turn has passed when its end was to be noted. Otherwise there were several until a
    * timer was due, and one since then, which began in the last ten milliseconds before that.
    */
-  #blockOf(nowMillis: number, activeMillis: number): LoopBlock | undefined {
+  #blockOf(nowMillis: number, activeMillis: number): Omit<LoopBlock, 'cpuMillis'> | undefined {
     const thresholdMillis = this.#options.blocks?.thresholdMillis ?? Infinity;
     const lateMillis = nowMillis - Math.max(this.#seenMillis, Math.min(this.#beatDueMillis, this.#probeDueMillis));
     const certainMillis = Math.min(activeMillis, Math.max(0, lateMillis));
@@ -166,4 +177,9 @@ export class Heartbeat {
     if (oversleptMillis < thresholdMillis) return undefined;
     return { endMillis: nowMillis, durationMillis: oversleptMillis, wasWaiting: true };
   }
+}
+
+function processCpuMillis(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }

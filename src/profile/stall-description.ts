@@ -42,14 +42,23 @@ export interface StallDescription {
   readonly notRunning: string | undefined;
 }
 
-/** Describes a block by its samples; `isDebugged` tells whether a debugger is attached. */
-export function describeStall(durationMillis: number, stretch: Stretch, isDebugged: () => boolean): StallDescription {
+/** How a block is judged. */
+export interface Judgement {
+  /** What is shorter is no stall. */
+  readonly thresholdMillis: number;
+  /** Whether a debugger is attached. */
+  readonly isDebugged: () => boolean;
+}
+
+/** Describes a block by its samples. */
+export function describeStall(durationMillis: number, stretch: Stretch, { thresholdMillis, isDebugged }: Judgement): StallDescription {
   const { profile, cpuMillis, deadMillis } = stretch;
   const times = timesOf(profile);
   const { frames, nanos } = heaviestPath(profile, times);
   // What a debugger holds is interrupted by samples like a call that waits; but that waits in a function that is built in.
   const isHeld = cpuMillis < HELD_CPU_SHARE_MAX * durationMillis && frames[0]?.file !== '' && isDebugged();
-  const notRunning = deadMillis >= durationMillis / 2 ? STOPPED : isHeld ? HELD : undefined;
+  // Without that time it would have been none.
+  const notRunning = durationMillis - deadMillis < thresholdMillis ? STOPPED : isHeld ? HELD : undefined;
   return {
     frames: frames.slice(0, FRAMES_MAX),
     shares: nanos.map((spent) => spent / times.allNanos),

@@ -2,7 +2,8 @@
 
 /**
  * What held the event loop. `code`: JavaScript, or what it called and waited for. `garbage collection`: for at least half of the
- * time. `not running`: the process was stopped, suspended, starved of CPU or held by a debugger; no function is to blame.
+ * time. `not running`: the process was stopped, suspended, starved of CPU or held by a debugger, and without that it would have been no block;
+ * no function is to blame.
  * `unknown`: nothing was sampled in it.
  */
 export type StallCause = 'code' | 'garbage collection' | 'not running' | 'unknown';
@@ -47,4 +48,6 @@ export interface StallEntry {
   readonly gcMillis: number;
   /** CPU time of the thread; undefined where nothing was sampled. */
   readonly cpuMillis: number | undefined;
+  /** Time in which the process did not run. */
+  readonly notRunningMillis: number;
 }

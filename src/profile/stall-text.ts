@@ -7,7 +7,7 @@ import type { StallEntry, StallFrame } from './stall-entry.ts';
  */
 export function stallLine(entry: StallEntry, request: string, unsaid: number): string {
   const others = unsaid === 0 ? '' : ` (${unsaid} more since the last such line)`;
-  const parts = [`event loop blocked ${blockedBy(entry)}`, request, subject(entry)].filter((part) => part !== '');
+  const parts = [`event loop blocked ${blockedBy(entry)}${notRunning(entry)}`, request, subject(entry)].filter((part) => part !== '');
   return `${parts.join(', ')}${others}; see /debug/stalls`;
 }
 
@@ -25,6 +25,12 @@ function blockedBy(entry: StallEntry): string {
   if (cause === 'code')
     return share < 0.5 ? `${length}, ${percent(share)} of it by ${culpritText(entry)}` : `${length} by ${culpritText(entry)}`;
   return `${length} by garbage collection (${Math.round(gcMillis)} ms)${culprit === undefined ? '' : ` while in ${place(culprit)}`}`;
+}
+
+/** How long the process did not run, where that is not the whole of it and yet a tenth. */
+function notRunning({ cause, durationMillis, notRunningMillis }: StallEntry): string {
+  if (cause === 'not running' || notRunningMillis < durationMillis / 10) return '';
+  return ` (for ${Math.round(notRunningMillis)} ms of it the process did not run)`;
 }
 
 /** The culprit, and what of Node or of a dependency it was in. */
@@ -45,7 +51,7 @@ function place({ function: name, file, line }: StallFrame): string {
 
 function subject({ traceId, spanCount }: StallEntry): string {
   if (traceId !== undefined) return `trace ${traceId}`;
-  return spanCount > 1 ? `${spanCount} requests` : '';
+  return spanCount > 1 ? `${spanCount} spans` : '';
 }
 
 function percent(share: number): string {
@@ -53,12 +59,14 @@ function percent(share: number): string {
 }
 
 function paragraph(entry: StallEntry): string {
-  const { startEpochMillis, durationMillis, route, cause, reason, stack, culprit, share, samples, gcMillis, cpuMillis } = entry;
+  const { startEpochMillis, durationMillis, route, cause, reason, stack, culprit, share, samples, gcMillis, cpuMillis, notRunningMillis } =
+    entry;
   const start = new Date(startEpochMillis).toISOString();
   const head = [start, `${Math.round(durationMillis)} ms`, cause, route ?? '', subject(entry)].filter((part) => part !== '').join('  ');
   const times = [
     ...(culprit !== undefined ? [`${percent(share)} in ${culprit.function}, ${samples} samples`] : []),
     ...(gcMillis >= 1 ? [`${Math.round(gcMillis)} ms of garbage collection`] : []),
+    ...(notRunningMillis >= 1 ? [`${Math.round(notRunningMillis)} ms not running`] : []),
     ...(cpuMillis === undefined ? [] : [`${Math.round(cpuMillis)} ms of CPU time`]),
   ].join(', ');
   const lines = [reason ?? '', times, ...stack.map(place)].filter((line) => line !== '');

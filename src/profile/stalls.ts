@@ -35,6 +35,7 @@ export interface StallsOptions {
   readonly guard: Guard;
   readonly diag: Diag;
   readonly clock: Clock;
+  readonly thresholdMillis: number;
   /** Where Sonde's own files are. */
   readonly ownDirectory: string;
   /** Takes each stall once; it ended at `endMillis` of the monotonic clock. */
@@ -73,9 +74,9 @@ export class Stalls {
 
   /** Takes a block that has just ended. */
   add(block: Block): void {
-    const { guard, isDebugged = isInspected, nameOf, observe } = this.#options;
+    const { guard, thresholdMillis, isDebugged = isInspected, nameOf, observe } = this.#options;
     const stretch = typeof block.sampled === 'string' || block.wasWaiting ? undefined : block.sampled;
-    const description = stretch && describeStall(block.durationMillis, stretch, isDebugged);
+    const description = stretch && describeStall(block.durationMillis, stretch, { thresholdMillis, isDebugged });
     const { frames, shares } = description ?? { frames: [], shares: [] };
     const stall: Stall = { entry: this.#entry(block, description), frames, shares, mapping: undefined };
     this.#keep(stall);
@@ -178,6 +179,7 @@ export class Stalls {
       spanCount: stretch?.activeCount ?? 0,
       gcMillis,
       cpuMillis: stretch?.cpuMillis,
+      notRunningMillis: block.wasWaiting ? durationMillis : (stretch?.deadMillis ?? 0),
     };
   }
 

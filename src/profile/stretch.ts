@@ -24,7 +24,7 @@ const FILE_CALLERS = /^node:(?:fs|internal\/fs|internal\/modules)\b/;
 
 /** What is kept of a stretch of time. */
 export interface Stretch {
-  /** With the sample types samples and wall; time without a sample after it is left out. It begins after the last pause that was seen. */
+  /** With the sample types samples and wall; dead time, and what has no sample after it, is left out. It begins after the last pause that was seen. */
   readonly profile: Profile;
   /** The span that was active for at least half of that time. */
   readonly active: object | undefined;
@@ -41,6 +41,8 @@ export interface Stretch {
 export interface StretchOptions extends TimeTreeOptions {
   readonly fromMicros: number;
   readonly toMicros: number;
+  /** CPU time that the whole process used between them. */
+  readonly processCpuMillis: number;
   /** The span that the context of a sample belongs to. */
   readonly activeOf: (context: object) => object | undefined;
 }
@@ -69,14 +71,15 @@ export function stretchOf(tree: TimeTree, options: StretchOptions): Stretch {
     const since = micros - seenMicros;
     seenMicros = micros;
     cpuNanos += nanos;
-    if (!isDeaf) deadMicros += deadPart(since, nanos);
+    const dead = isDeaf ? 0 : deadPart(since, nanos);
+    deadMicros += dead;
     if (name === IDLE) continue;
     builder.add(node, 0, 1, labelIds(context));
-    builder.add(node, 1, since * 1000, labelIds(context));
+    builder.add(node, 1, (since - dead) * 1000, labelIds(context));
     // V8's own work has no context on some Nodes, and then says nothing about whose it is.
     if (context === undefined && name.startsWith('(')) continue;
     const active = context && activeOf(context);
-    microsOf.set(active, (microsOf.get(active) ?? 0) + since);
+    microsOf.set(active, (microsOf.get(active) ?? 0) + since - dead);
   }
   const profile = builder.build({
     sampleTypes: [SAMPLES, WALL],
@@ -91,7 +94,8 @@ export function stretchOf(tree: TimeTree, options: StretchOptions): Stretch {
     active: majority(microsOf),
     activeCount: microsOf.size - (microsOf.has(undefined) ? 1 : 0),
     cpuMillis: cpuNanos / 1e6,
-    deadMillis: (deadMicros + deadPart(toMicros - seenMicros, 0)) / 1000,
+    // What the process used beyond the samples may be this thread's after the last of them: the sampler may not have run either.
+    deadMillis: (deadMicros + deadPart(toMicros - seenMicros, options.processCpuMillis * 1e6 - cpuNanos)) / 1000,
     skippedMillis: (fromMicros - options.fromMicros) / 1000,
   };
 }

@@ -114,7 +114,7 @@ test('stalls have a hundredth of the time to be looked at, and a tenth of a seco
   profile.windows.start();
   try {
     const looks = (count: number): number =>
-      Array.from({ length: count }, () => profile.stretch(1)).filter((found) => typeof found !== 'string').length;
+      Array.from({ length: count }, () => profile.stretch(1, 0)).filter((found) => typeof found !== 'string').length;
     const before = millis;
     const first = looks(200);
     const spentMillis = (millis - before) * (first / 200);

@@ -26,6 +26,7 @@ function begin(thresholdMillis: number): void {
     guard: loop,
     clock: loop,
     idleMillis: () => loop.idleMillis,
+    cpuMillis: () => loop.nowMillis - loop.idleMillis,
     onBeat: ({ activeMillis }) => {
       beats += 1;
       active += activeMillis;
@@ -63,7 +64,7 @@ describe('in a loop with nothing else to do', () => {
     const start = loop.nowMillis + 13;
     loop.work(13, 250);
     loop.run(300);
-    expect(blocks).toEqual([{ endMillis: start + 250, durationMillis: 250, wasWaiting: false }]);
+    expect(blocks).toEqual([{ endMillis: start + 250, durationMillis: 250, cpuMillis: 250, wasWaiting: false }]);
   });
 
   test('waiting is none, and nobody is woken but by the beat', () => {

@@ -37,7 +37,8 @@ function stretchOf(rows: readonly Row[], facts: Partial<Stretch> = {}): Stretch 
   return { profile: builder.build(head), active: undefined, activeCount: 0, cpuMillis: 1e9, deadMillis: 0, skippedMillis: 0, ...facts };
 }
 
-const notDebugged = (): boolean => false;
+const notDebugged = { thresholdMillis: 100, isDebugged: () => false };
+const debugged = { thresholdMillis: 100, isDebugged: () => true };
 const described = (...rows: Row[]): StallDescription => describeStall(300, stretchOf(rows), notDebugged);
 const names = ({ frames }: StallDescription): string => frames.map(({ name }) => name).join(' ');
 const cause = (description: StallDescription, durationMillis = 300): string =>
@@ -120,29 +121,29 @@ describe('the cause', () => {
       'garbage collection',
     ],
     ['JavaScript', described([300, 'main parse']), 'code'],
-    ['a call that waits', describeStall(300, stretchOf([[300, 'main <execSync native']], { cpuMillis: 2 }), () => true), 'code'],
+    ['a call that waits', describeStall(300, stretchOf([[300, 'main <execSync native']], { cpuMillis: 2 }), debugged), 'code'],
     ['collections for half of the time', described([150, 'main'], [150, '(garbage collector)']), 'garbage collection'],
     ['collections for less', described([151, 'main'], [149, '(garbage collector)']), 'code'],
     ['native work without any JavaScript', described([300, '(program)']), 'unknown'],
     ['no sample', described(), 'unknown'],
     [
-      'a process that did not run for half of the time',
-      describeStall(300, stretchOf([[300, 'main']], { deadMillis: 150 }), notDebugged),
+      'a process that ran for less than the threshold',
+      describeStall(300, stretchOf([[300, 'main']], { deadMillis: 201 }), notDebugged),
       'not running',
     ],
-    ['one that did not for less', describeStall(300, stretchOf([[300, 'main']], { deadMillis: 149 }), notDebugged), 'code'],
+    ['one that ran for as long', describeStall(300, stretchOf([[300, 'main']], { deadMillis: 200 }), notDebugged), 'code'],
     [
       'a debugger that holds a function of Node',
-      describeStall(300, stretchOf([[300, 'main <list']], { cpuMillis: 1 }), () => true),
+      describeStall(300, stretchOf([[300, 'main <list']], { cpuMillis: 1 }), debugged),
       'not running',
     ],
     [
       'a debugger that holds it where there is no JavaScript',
-      describeStall(300, stretchOf([[300, '(program)']], { cpuMillis: 1 }), () => true),
+      describeStall(300, stretchOf([[300, '(program)']], { cpuMillis: 1 }), debugged),
       'not running',
     ],
-    ['a debugger that holds a function', describeStall(300, stretchOf([[300, 'main']], { cpuMillis: 14 }), () => true), 'not running'],
-    ['a debugger, and a function that runs', describeStall(300, stretchOf([[300, 'main']], { cpuMillis: 15 }), () => true), 'code'],
+    ['a debugger that holds a function', describeStall(300, stretchOf([[300, 'main']], { cpuMillis: 14 }), debugged), 'not running'],
+    ['a debugger, and a function that runs', describeStall(300, stretchOf([[300, 'main']], { cpuMillis: 15 }), debugged), 'code'],
     ['a function that waits, and no debugger', describeStall(300, stretchOf([[300, 'main']], { cpuMillis: 1 }), notDebugged), 'code'],
   ])('of %s', (_what, description, expected) => {
     expect(cause(description)).toBe(expected);

@@ -34,6 +34,7 @@ function create(options: Partial<StallsOptions> = {}): Stalls {
     guard: new Guard(diag),
     diag,
     clock,
+    thresholdMillis: 100,
     ownDirectory: '/sonde',
     observe: (stall, endMillis) => ownObserved.push({ stall, endMillis }),
     addEvent: (active, event) => ownEvents.push({ active, event }),
@@ -105,6 +106,7 @@ test('a block is an entry at once, and a measurement and a line a moment later',
       spanCount: 0,
       gcMillis: 0,
       cpuMillis: 290,
+      notRunningMillis: 0,
     },
   ]);
   expect([observed, lines, events]).toEqual([[], [], []]);
@@ -179,7 +181,7 @@ describe('where no function is to blame', () => {
   test('a process that did not wake has no stack, and its line is for those who want to know', async () => {
     create().add(blockOf('', { wasWaiting: true }));
     await told(1);
-    expect(observed[0]!.stall).toMatchObject({ cause: 'not running', stack: [], culprit: undefined });
+    expect(observed[0]!.stall).toMatchObject({ cause: 'not running', stack: [], culprit: undefined, notRunningMillis: 300 });
     expect(lines).toEqual([expect.stringMatching(/^sonde: event loop blocked 300 ms, the process did not run \(.*stopped/)]);
     const quiet: string[] = [];
     const diag = new StderrDiag('warn', (line) => quiet.push(line));
@@ -193,11 +195,18 @@ describe('where no function is to blame', () => {
 
   test('a process that was stopped in a function shows where it stood and does not name it', async () => {
     const active = {};
-    create().add(blockOf(stretchOf({ active, deadMillis: 200 })));
+    create().add(blockOf(stretchOf({ active, deadMillis: 210 })));
     expect(events[0]!.event.attributes).toEqual({ 'sonde.eventloop.stall.duration': 0.3, 'sonde.eventloop.stall.cause': 'not running' });
     await told(1);
-    expect(observed[0]!.stall.stack).toHaveLength(2);
+    expect(observed[0]!.stall).toMatchObject({ notRunningMillis: 210, stack: [{ function: 'parseCatalog' }, { function: 'handle' }] });
     expect(lines[0]).not.toContain('parseCatalog');
+  });
+
+  test('a function that took its time itself is named though the process was stopped in it, and the line says both', async () => {
+    create().add(blockOf(stretchOf({ deadMillis: 190 })));
+    await told(1);
+    expect(observed[0]!.stall).toMatchObject({ cause: 'code', notRunningMillis: 190 });
+    expect(lines).toEqual([`${LINE} (for 190 ms of it the process did not run); see /debug/stalls`]);
   });
 
   test('a debugger is asked for only where no CPU time passed', () => {

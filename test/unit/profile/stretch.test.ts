@@ -39,7 +39,7 @@ function treeOf(hits: readonly Hit[]): TimeNode {
   return root as unknown as TimeNode;
 }
 
-function stretch(durationMillis: number, hits: readonly Hit[]): Stretch {
+function stretch(durationMillis: number, hits: readonly Hit[], processCpuMillis = 0): Stretch {
   return stretchOf(
     { topDownRoot: treeOf(hits), startTime: 0, endTime: 0 },
     {
@@ -47,6 +47,7 @@ function stretch(durationMillis: number, hits: readonly Hit[]): Stretch {
       intervalMicros: INTERVAL_MICROS,
       fromMicros: START_MICROS,
       toMicros: START_MICROS + durationMillis * 1000,
+      processCpuMillis,
       labelsOf: (context) => ({ 'http.route': (context as { route: string }).route }),
       activeOf: (context) => (context as { active?: object }).active,
     },
@@ -69,7 +70,7 @@ const every10 = (from: number, to: number, stack: readonly string[], more: Parti
 describe('time', () => {
   test('a sample stands for the time since the one before it: one of a long read counts more than four of a collection', () => {
     const { profile } = stretch(500, [
-      { at: 450, stack: ['load', 'read'] },
+      { at: 450, stack: ['load', 'read'], cpuMillis: 300 },
       ...[455, 460, 465, 470].map((at) => ({ at, stack: ['(garbage collector)'] })),
     ]);
     expect(rows(profile)).toEqual({ read: [1, 450], '(garbage collector)': [4, 20] });
@@ -159,6 +160,24 @@ describe('time in which the thread did not run', () => {
   ])('%s', (_what, hits, deadMillis) => {
     expect(stretch(1000, hits).deadMillis).toBeCloseTo(deadMillis, 5);
   });
+});
+
+test('time after the last sample may have been computed in, when the process computed more than the samples tell', () => {
+  const hits = every10(10, 300, ['work'], { cpuMillis: 9 });
+  expect(stretch(1000, hits, 300).deadMillis).toBe(690);
+  expect(stretch(1000, hits, 304).deadMillis).toBe(690);
+  expect(stretch(1000, hits, 306).deadMillis).toBe(0);
+  expect(stretch(1000, [], 49).deadMillis).toBe(990);
+  expect(stretch(1000, [], 50).deadMillis).toBe(0);
+});
+
+test('dead time is nobody’s', () => {
+  const { profile } = stretch(1000, [
+    ...every10(10, 100, ['before']),
+    { at: 900, stack: ['stopped'], cpuMillis: 3 },
+    ...every10(910, 1000, ['after']),
+  ]);
+  expect(rows(profile)).toEqual({ before: [10, 100], stopped: [1, 10], after: [10, 100] });
 });
 
 describe('what was active', () => {

@@ -27,6 +27,7 @@ const entry = (more: Partial<StallEntry>): StallEntry => ({
   spanCount: 1,
   gcMillis: 0,
   cpuMillis: 4,
+  notRunningMillis: 0,
   ...more,
 });
 
@@ -43,6 +44,7 @@ const STALLS: readonly StallEntry[] = [
     route: undefined,
     traceId: undefined,
     cpuMillis: undefined,
+    notRunningMillis: 5000,
   }),
 ];
 
@@ -102,6 +104,7 @@ describe('as text', () => {
 
 2026-11-21T16:20:01.123Z  5000 ms  not running
     it was stopped
+    5000 ms not running
 `);
   });
 
