@@ -76,7 +76,7 @@ describe('readers at the same time', () => {
         burn(20);
         if (i % 2 === 0) taken.push(await often.take());
         windows.tick();
-        if (i % 5 === 0) windows.stretch(10);
+        if (i % 5 === 0) windows.stretch(10, 10);
         await nextTurn();
       }
     });
