@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Devtools } from '../helpers/devtools-front-end.ts';
 import { requirePeer } from '../helpers/require-peer.ts';
 import { nodeBinary } from '../helpers/nodes.mjs';
@@ -27,6 +27,9 @@ interface CpuProfileFile {
   readonly startTime: number;
   readonly endTime: number;
 }
+
+// The first test of each Node builds v8-profiler-next, and DevTools takes its time over a snapshot.
+vi.setConfig({ testTimeout: 120_000 });
 
 let directory: string;
 let devtools: Devtools | undefined;
