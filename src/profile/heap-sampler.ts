@@ -53,7 +53,7 @@ export class HeapSampler {
     if (this.#native === undefined) return await this.#inspector.startSampling();
     this.#native.startSamplingHeapProfiler(HEAP_INTERVAL_BYTES, STACK_DEPTH);
     // Now, or the first look would be taken for a slow one, and slow ones are not repeated.
-    await this.#inspector.open();
+    await this.#unlessForbidden(() => this.#inspector.open());
   }
 
   stop(): void {
@@ -94,12 +94,7 @@ export class HeapSampler {
   /** Looks at what has been allocated since the last look. Blocks for 0.4 ms at 200 live samples, 10 to 40 at 1,200. */
   async look(): Promise<void> {
     if (this.#native === undefined || this.#cannotLook !== undefined) return;
-    try {
-      await this.#look();
-    } catch (error) {
-      // Node may forbid the inspector (--permission); who asks for allocations is told.
-      this.#cannotLook = error instanceof Error ? error.message : String(error);
-    }
+    await this.#unlessForbidden(async () => void (await this.#look()));
   }
 
   /** How long the last look took. */
@@ -125,6 +120,15 @@ export class HeapSampler {
 
   async collectGarbage(): Promise<void> {
     await this.#inspector.collectGarbage();
+  }
+
+  /** Node may forbid the inspector (--permission): the heap is profiled without it, and who asks for allocations is told. */
+  async #unlessForbidden(look: () => Promise<void>): Promise<void> {
+    try {
+      await look();
+    } catch (error) {
+      this.#cannotLook = error instanceof Error ? error.message : String(error);
+    }
   }
 
   async #stolen(): Promise<never> {

@@ -27,7 +27,7 @@ test('a node is named by its major version or its path', () => {
 describe('what is not understood is an error that names what is', () => {
   test.each([
     [['--app', 'koa'], '--app koa: unknown. Accepted: http, express, fastify, realistic'],
-    [['--row', 'bare,nothing'], '--row nothing: unknown. Accepted: bare, off, defaults, otlp, '],
+    [['--row', 'bare,nothing'], '--row nothing: unknown. Accepted: bare, off, defaults, unprofiled, otlp, '],
     [['--node', '18'], '--node 18: unknown. Accepted: 20, 22, 24, 26, or the path of a node binary'],
     [['--node', '/no/such/node'], '--node /no/such/node: not a node that runs. Accepted: 20, 22, 24, 26, or the path of a node binary'],
     [['--rounds', '0'], '--rounds 0: not a whole number from 1 to 100'],
