@@ -1,18 +1,18 @@
 // Is the event loop held up, and how busy is it? The one clockwork for all of profiling that wants to know: stalls, the ends of
 // windows, the governor. Owned by the engine. It notes the time at every beat (a timer), at the ends of the first turns of
-// the loop after it (which wakes nobody) and, when there are more of them, ten milliseconds later again (another timer). So it
-// knows when the turn began that holds the loop; of a loop that has no pause to five milliseconds.
+// the loop after it (which wakes nobody) and, when there are more of them, fifteen milliseconds later again (another timer). So it
+// knows when the turn began that holds the loop; of a loop that has no pause to eight milliseconds.
 import type { Clock } from '../core/clock.ts';
 import type { Alarm, Guard, Timer } from '../core/guard.ts';
 
-/** What an idle process pays for: 0.15 % of a core, as twenty plain timers a second would cost 0.2. */
+/** What an idle process pays for: 0.16 to 0.2 % of a core; twenty plain timers a second would cost 0.25. */
 const BEAT_MILLIS = 100;
 
 /** The least time between two timers, and so the most that the start of a block can be uncertain by. */
-const PROBE_MILLIS = 10;
+const PROBE_MILLIS = 15;
 
-/** Turns of the loop that are noted after a timer; each costs a third of a microsecond, and a busy service has ten thousand a second. */
-const TURNS_MAX = 4;
+/** Turns of the loop that are noted after a timer; each costs one to two microseconds, and a busy service has ten thousand a second. */
+const TURNS_MAX = 3;
 
 /** What passed between two beats. */
 interface Beat {
@@ -165,7 +165,7 @@ export class Heartbeat {
 
   /**
    * Since the loop was last seen one turn has passed when its end was to be noted. Otherwise there were several until a
-   * timer was due, and one since then, which began in the last ten milliseconds before that.
+   * timer was due, and one since then, which began in the last fifteen milliseconds before that.
    */
   #blockOf(nowMillis: number, activeMillis: number): Omit<LoopBlock, 'cpuMillis'> | undefined {
     const thresholdMillis = this.#options.blocks?.thresholdMillis ?? Infinity;

@@ -88,14 +88,14 @@ describe('in a busy loop', () => {
     expect(blocks).toEqual([]);
   });
 
-  test.each([1, 7, 20])('a block among turns of %d ms is told of once, and exact to 5 ms and such a turn', (turn) => {
+  test.each([1, 7, 20])('a block among turns of %d ms is told of once, and exact to 8 ms and such a turn', (turn) => {
     for (const length of [110, 200, 1000, 2000]) {
       for (const offset of OFFSETS) {
         loop.saturate(turn, 200 + offset);
         loop.work(100 + offset, length);
         loop.run(length + 400);
         expect(blocks, `${length} at ${offset}`).toHaveLength(1);
-        expect(Math.abs(blocks[0]!.durationMillis - length)).toBeLessThanOrEqual(5.1 + turn);
+        expect(Math.abs(blocks[0]!.durationMillis - length)).toBeLessThanOrEqual(7.6 + turn);
         blocks.length = 0;
       }
     }
