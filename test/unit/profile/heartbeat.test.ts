@@ -65,6 +65,9 @@ describe('in a loop with nothing else to do', () => {
     loop.work(13, 250);
     loop.run(300);
     expect(blocks).toEqual([{ endMillis: start + 250, durationMillis: 250, cpuMillis: 250, wasWaiting: false }]);
+    loop.work(10, 300);
+    loop.run(1000);
+    expect(blocks[1]!.cpuMillis).toBe(300);
   });
 
   test('waiting is none, and nobody is woken but by the beat', () => {
