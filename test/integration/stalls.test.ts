@@ -50,6 +50,11 @@ async function stallOf(service: Service, traceId: string): Promise<StallEntry> {
   throw new Error(`no stall of ${traceId} among ${JSON.stringify(await stalls(service))}`);
 }
 
+/** What a route does besides may block a busy machine too, for less. */
+function longestOf(found: readonly StallEntry[], route: string): StallEntry {
+  return found.filter((stall) => stall.route === route).sort((a, b) => b.durationMillis - a.durationMillis)[0]!;
+}
+
 /** Other clients; answers how to send them away. */
 function others(service: Service, count: number): () => Promise<void> {
   const leaving = new AbortController();
@@ -122,7 +127,7 @@ describe.each([20, 24, 26])('on Node %d', (major) => {
   test('what waits for others is told from what computes by its CPU time', async () => {
     const found = await stalls(service);
     const cpuShare = (route: string): number => {
-      const { cpuMillis, durationMillis } = found.find((stall) => stall.route === route)!;
+      const { cpuMillis, durationMillis } = longestOf(found, route);
       return cpuMillis! / durationMillis;
     };
     for (const route of ['/runCommand', '/waitForOther']) expect(cpuShare(route)).toBeLessThan(0.1);
@@ -131,7 +136,7 @@ describe.each([20, 24, 26])('on Node %d', (major) => {
 
   test('what Node was called for is on the stack, inside the function that called', async () => {
     const found = await stalls(service);
-    const stackOf = (route: string): string[] => found.find((stall) => stall.route === route)!.stack.map((frame) => frame.function);
+    const stackOf = (route: string): string[] => longestOf(found, route).stack.map((frame) => frame.function);
     const runCommand = stackOf('/runCommand');
     expect(runCommand.indexOf('execSync')).toBe(runCommand.indexOf('runCommand') - 1);
     expect(stackOf('/packNoise').join(' ')).toMatch(/gzipSync|zlibBufferSync/i);

@@ -65,6 +65,9 @@ describe('in a loop with nothing else to do', () => {
     loop.work(13, 250);
     loop.run(300);
     expect(blocks).toEqual([{ endMillis: start + 250, durationMillis: 250, cpuMillis: 250, wasWaiting: false }]);
+    loop.work(10, 300);
+    loop.run(1000);
+    expect(blocks[1]!.cpuMillis).toBe(300);
   });
 
   test('waiting is none, and nobody is woken but by the beat', () => {
@@ -88,14 +91,14 @@ describe('in a busy loop', () => {
     expect(blocks).toEqual([]);
   });
 
-  test.each([1, 7, 20])('a block among turns of %d ms is told of once, and exact to 5 ms and such a turn', (turn) => {
+  test.each([1, 7, 20])('a block among turns of %d ms is told of once, and exact to 8 ms and such a turn', (turn) => {
     for (const length of [110, 200, 1000, 2000]) {
       for (const offset of OFFSETS) {
         loop.saturate(turn, 200 + offset);
         loop.work(100 + offset, length);
         loop.run(length + 400);
         expect(blocks, `${length} at ${offset}`).toHaveLength(1);
-        expect(Math.abs(blocks[0]!.durationMillis - length)).toBeLessThanOrEqual(5.1 + turn);
+        expect(Math.abs(blocks[0]!.durationMillis - length)).toBeLessThanOrEqual(7.6 + turn);
         blocks.length = 0;
       }
     }
