@@ -10,10 +10,10 @@ import { parseOptions, resolveNode, unique } from './plan.mjs';
 import { writeRecord } from './record.mjs';
 
 const ROOT = path.join(import.meta.dirname, '..');
-const MIBIBYTE = 1_048_576;
+const MEBIBYTE = 1_048_576;
 
-/** What the profiled process may hold more than the other at its end, and what it may gain in its second half. */
-const GROWTH_BYTES_MAX = 32 * MIBIBYTE;
+/** What the profiled process may gain more than the other, from its start on and in its second half. */
+const GROWTH_BYTES_MAX = 32 * MEBIBYTE;
 
 const OPTIONS = {
   node: { type: 'string', multiple: true, default: MAJORS.map(String) },
@@ -63,15 +63,18 @@ export function soak({ binary, file, turns, isProfiled }) {
   });
 }
 
-/** What can be said of the memory of one run; the first tenth is the start-up. */
+/** What can be said of the memory of one run. */
 export function memoryFigures({ rssBytes }) {
   const part = (from, to) => rssBytes.slice(Math.floor(rssBytes.length * from), Math.ceil(rssBytes.length * to));
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const half = part(0.5, 1);
+  const endBytes = mean(part(0.9, 1));
   return {
+    /** The profilers run already. */
     startBytes: rssBytes[0],
     middleBytes: mean(part(0.45, 0.55)),
-    endBytes: mean(part(0.9, 1)),
+    endBytes,
+    gainedBytes: endBytes - rssBytes[0],
     /** By the line through the second half, from its begin to its end. */
     growthBytes: slope(half) * half.length,
   };
@@ -92,17 +95,19 @@ function slope(values) {
 /** What is wrong with a pair of runs; nothing when all is well. */
 export function problems(profiled, bare) {
   const found = [...profiled.failures, ...bare.failures];
-  const [with_, without] = [memoryFigures(profiled), memoryFigures(bare)];
-  const more = with_.endBytes - without.endBytes;
-  if (more > GROWTH_BYTES_MAX) found.push(`holds ${mebi(more)} MiB more than without`);
-  const grown = with_.growthBytes - Math.max(0, without.growthBytes);
-  if (grown > GROWTH_BYTES_MAX) found.push(`gained ${mebi(grown)} MiB more than without in its second half`);
+  const [own, other] = [memoryFigures(profiled), memoryFigures(bare)];
+  for (const [when, more] of [
+    ['from its start on', own.gainedBytes - other.gainedBytes],
+    ['in its second half', own.growthBytes - Math.max(0, other.growthBytes)],
+  ]) {
+    if (more > GROWTH_BYTES_MAX) found.push(`gained ${mebi(more)} MiB more than without ${when}`);
+  }
   if (profiled.rotations < profiled.turns) found.push(`${profiled.rotations} rotations in ${profiled.turns} turns`);
   return found;
 }
 
 function mebi(bytes) {
-  return (bytes / MIBIBYTE).toFixed(1);
+  return (bytes / MEBIBYTE).toFixed(1);
 }
 
 function describe(name, report) {

@@ -1,6 +1,6 @@
 // The process that is soaked: bundled with src by soak.mjs, run by each Node with and without profiling. Its lives follow
 // one another: one of the whole engine, on a clock that runs five times as fast, so that its own windows, its governor and
-// its looks at the heap come five times as often; then one of the CPU profiler alone, at rates up to 2 kHz that change all
+// its looks at the heap come five times as often; then one of the CPU profiler alone, at rates up to 500 Hz that change all
 // the time. In each turn it works and cuts a window, while heap and CPU are read and worker threads come and are killed. Those are
 // not profiled, as Sonde does not: a thread that is terminated may collect the addon's profiler together with its holders,
 // which it then frees twice (Node 24, one in some two hundred).
@@ -45,13 +45,14 @@ export interface SoakReport {
 /** Faster, and windows would be judged stuck in which there was no time for a sample. */
 const CLOCK_FACTOR = 5;
 
-/** By turns of the engine and of the profiler alone; the first is long enough for the governor to lower the rate twice. */
+/** By turns of the engine and of the profiler alone; the first is long enough for the governor to lower the rate twice. Shorter in a short soak. */
 const TURNS_OF_LIVES = [1200, 250, 50, 250];
+const WHOLE_TURNS = 3000;
 const RSS_POINTS = 200;
 const WORKERS_MAX = 2;
 
-/** Between two samples of the CPU profiler: 99, 1000, 19, 2000, 49 Hz. */
-const INTERVALS_MICROS = [10_101, 1000, 52_632, 500, 20_408];
+/** Between two samples of the CPU profiler: 99, 500, 19, 250, 49 Hz. It makes room for 60 s of each: 1.7 MB at 500 Hz. */
+const INTERVALS_MICROS = [10_101, 2000, 52_632, 4000, 20_408];
 const TURNS_OF_INTERVAL = 25;
 
 const HISTORY = { seconds: 900, bytes: 2 * 1024 * 1024 };
@@ -120,7 +121,7 @@ class Soak {
         life?.end();
         await Promise.all(this.#reads);
         if (isProfiled) life = lives % 2 === 0 ? await this.#engineLife() : await this.#samplerLife();
-        lifeEnd += TURNS_OF_LIVES[lives % TURNS_OF_LIVES.length]!;
+        lifeEnd += Math.ceil(TURNS_OF_LIVES[lives % TURNS_OF_LIVES.length]! * Math.min(1, turns / WHOLE_TURNS));
         lives += 1;
       }
       if (turn % Math.ceil(turns / RSS_POINTS) === 0) rssBytes.push(process.memoryUsage.rss());

@@ -111,7 +111,11 @@ describe.each([
     expect(located.map(({ name, line }) => `${plain(name)}:${line}`)).toEqual(expect.arrayContaining(expected));
     const inHeap = new Set(places.heap.map(String));
     const named = new Set(places.heap.map(([name]) => name));
-    const shared = places.cpu.filter(([name]) => name !== '' && named.has(name));
+    const text = readFileSync(script, 'utf8').split('\n');
+    // What sets the fields of a class is a function too, which V8 calls as the constructor and has at the brace of the class
+    // or, from Node 24 on, at the first field.
+    const isInitializer = ([, line, column]: Place): boolean => '{#'.includes(text[line - 1]![column - 1]!);
+    const shared = places.cpu.filter((one) => one[0] !== '' && named.has(one[0]) && !isInitializer(one));
     expect(shared.length).toBeGreaterThan(0);
     expect(shared.filter((one) => !inHeap.has(String(one)))).toEqual([]);
     maps.stop();

@@ -1,13 +1,28 @@
-// The short form of `npm run bench:soak`: windows of the profiler under pressure, workers that come and go, changes of the rate.
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
-import { expect, test } from 'vitest';
-import { ROOT } from '../helpers/process.ts';
+// The short form of `npm run bench:soak`: the profiling core under pressure in a process of its own.
+// The long one also watches memory.
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { bundleProgram, soak } from '../../bench/soak.mjs';
+import { nodeBinary } from '../helpers/nodes.mjs';
 
-test.each([20, 22, 24, 26])('two hundred windows under pressure end no process on Node %i', { timeout: 120_000 }, async (major) => {
-  const { stdout } = await promisify(execFile)(process.execPath, ['bench/soak.mjs', '--node', String(major), '--turns', '200'], {
-    cwd: ROOT,
-  });
-  const [, rotations] = /profiled: .*? (\d+) rotations/.exec(stdout) ?? [];
-  expect(Number(rotations), stdout).toBeGreaterThanOrEqual(200);
+const TURNS = 250;
+
+let file: string;
+
+beforeAll(async () => {
+  file = await bundleProgram();
+});
+
+afterAll(() => rmSync(path.dirname(file), { recursive: true, force: true }));
+
+test.each([20, 22, 24, 26])('Node %i comes through some hundred windows, lives, reads and workers without a failure', async (major) => {
+  const report = await soak({ binary: nodeBinary(major), file, turns: TURNS, isProfiled: true });
+  expect(report.failures).toEqual([]);
+  expect(report.turns).toBe(TURNS);
+  expect(report.rotations).toBeGreaterThan(TURNS);
+  expect(report.lives).toBeGreaterThan(4);
+  expect(report.reads).toBeGreaterThan(20);
+  expect(report.rateChanges).toBeGreaterThan(0);
+  expect(report.workers).toBeGreaterThan(0);
 });
