@@ -174,10 +174,8 @@ export class SondeRuntime implements Sonde {
     const { knownMethods, seriesLimit } = config;
     const labels = config.profiling ? this.#sampleLabels() : undefined;
     this.#labels = labels;
-    this.#requests = new ServerRequests(
-      { knownMethods, seriesLimit },
-      { guard, clock, tracing: this.#tracing, describer: describeServer({ knownMethods }), labels },
-    );
+    const describer = describeServer({ knownMethods, isProfiled: config.profiling && config.pyroscope !== undefined });
+    this.#requests = new ServerRequests({ knownMethods, seriesLimit }, { guard, clock, tracing: this.#tracing, describer, labels });
     this.#clients = new ClientRequests({
       clock,
       tracing: this.#tracing,

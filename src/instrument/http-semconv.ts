@@ -14,12 +14,22 @@ export interface HttpDescriberOptions {
   readonly knownMethods: readonly string[];
 }
 
+/** What server spans say besides. */
+export interface ServerDescriberOptions extends HttpDescriberOptions {
+  /** Pyroscope is given profiles whose samples have the ids of spans: Grafana links spans that say so to theirs. */
+  readonly isProfiled?: boolean;
+}
+
 /** Describes a span whose `subject` is the response of an incoming request. */
-export function describeServer(options: HttpDescriberOptions): SpanDescriber {
-  const known = new Set(options.knownMethods);
+export function describeServer({ knownMethods, isProfiled = false }: ServerDescriberOptions): SpanDescriber {
+  const known = new Set(knownMethods);
   return {
     name: (span) => spanName(known.has(span.method) ? span.method : 'HTTP', span.route),
-    attributes: (span) => serverAttributes(span, known),
+    attributes: (span) => {
+      const attributes = serverAttributes(span, known);
+      if (isProfiled) attributes['pyroscope.profile.id'] = span.spanId;
+      return attributes;
+    },
   };
 }
 

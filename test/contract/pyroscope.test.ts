@@ -8,6 +8,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import protobuf from 'protobufjs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { SpanEntry } from '../../src/trace/trace-entry.ts';
 import { nodeBinary } from '../helpers/nodes.mjs';
 import { startReceiver, until } from '../helpers/otlp.ts';
 import { APPS, killAll, startService, type Service } from '../helpers/process.ts';
@@ -62,6 +63,13 @@ function keepBusy(service: Service, target: string): () => Promise<void> {
   };
 }
 
+async function serverSpans(service: Service): Promise<SpanEntry[]> {
+  const { traces } = JSON.parse(await service.read('/debug/traces')) as { traces: { spans: SpanEntry[] }[] };
+  const spans = traces.flatMap((trace) => trace.spans).filter(({ kind }) => kind === 'SERVER');
+  expect(spans).not.toEqual([]);
+  return spans;
+}
+
 /** Of the routes' work: `burn` has become a part of `work` when V8 has compiled that. */
 function isWork(stack: readonly string[]): boolean {
   return stack.includes('burn') || stack.includes('work');
@@ -108,6 +116,25 @@ test(
     for (const { totals } of of('memory')) expect(totals['inuse_space']).toBeGreaterThan(1e6);
   },
 );
+
+test('a span says by which id its profile is found, and a service without Pyroscope does not', { timeout: 60_000 }, async () => {
+  const server = await pyroscope();
+  const service = await profiled(ROUTES, env(server));
+  const stop = keepBusy(service, '/a');
+  await seconds(2);
+  await stop();
+  const spans = await serverSpans(service);
+  service.running.kill('SIGTERM');
+  await service.running.ended;
+
+  for (const { spanId, attributes } of spans) expect(attributes['pyroscope.profile.id']).toBe(spanId);
+  const pushed = new Set(server.pushes.flatMap(({ samples }) => samples.map(({ labels }) => labels['span_id'])));
+  expect(spans.some(({ spanId }) => pushed.has(spanId))).toBe(true);
+
+  const other = await profiled(ROUTES, {});
+  await other.get('/a');
+  for (const { attributes } of await serverSpans(other)) expect(attributes).not.toHaveProperty('pyroscope.profile.id');
+});
 
 test('go tool pprof reads what is pushed, with its types and routes', { timeout: 60_000 }, async (context) => {
   requirePeer(context, 'go');
