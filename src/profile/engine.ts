@@ -2,14 +2,11 @@
 // listens or falls idle, serve/, the pushers and the leak detector read from it, any number at once, and profiling goes on undisturbed.
 // With the addon CPU profiles are continuous; without it the inspector takes them on request.
 import { isMainThread } from 'node:worker_threads';
-import type { Clock } from '../core/clock.ts';
 import type { Diag } from '../core/diag.ts';
-import type { Guard } from '../core/guard.ts';
 import type { HeapSamples } from '../core/heap-samples.ts';
 import { type Budget, ContinuousProfile } from './continuous.ts';
 import { DevtoolsProfiles } from './devtools.ts';
 import type { Follower } from './follower.ts';
-import { Heartbeat, type LoopBlock } from './heartbeat.ts';
 import { HeapSampler } from './heap-sampler.ts';
 import { profileCpu } from './inspector.ts';
 import type { OwnLabels, SampleLabels } from './labels.ts';
@@ -18,25 +15,14 @@ import { loadNativeProfilers } from './native.ts';
 import type { OwnCpuSeconds } from './own-cost.ts';
 import { merge, only, type Profile, type SampleFilter, select, subtract } from './profile.ts';
 import { ProfileError } from './profile-error.ts';
-import type { Block } from './stall-description.ts';
+import { Upkeep, type UpkeepOptions } from './upkeep.ts';
 import { checkSeconds, TimedReads } from './timed-reads.ts';
 import { fromCpuProfile } from './v8.ts';
 import type { V8ProfilerNext } from './v8-profiler-next.ts';
 import type { RingLimits } from './window-ring.ts';
 
-/** How often the governor looks, and the least time between two looks at the allocations. */
-const GOVERN_MILLIS = 10_000;
-const LOOK_MILLIS = 2000;
-/** A look at the allocations takes a two-thousandth of the time at most, and is left to the leak detector when it takes longer than this. */
-const LOOK_PAUSE_FACTOR = 2000;
-const LOOK_MILLIS_MAX = 10;
-
-const NOT_SAMPLED = '@datadog/pprof is not running, which samples the stacks';
-
-export interface ProfileEngineOptions {
-  readonly guard: Guard;
+export interface ProfileEngineOptions extends UpkeepOptions {
   readonly diag: Diag;
-  readonly clock: Clock;
   /** Profile CPU and wall time (`SONDE_PROFILING`). */
   readonly cpu: boolean;
   /** Sample the heap (`SONDE_PROFILING` or `SONDE_LEAKS`). */
@@ -50,8 +36,6 @@ export interface ProfileEngineOptions {
   readonly labels?: SampleLabels | undefined;
   /** Makes the frames of what is read those of the sources; without it they are those of the code that runs. */
   readonly sourceMaps?: { apply(profile: Profile): Promise<Profile> } | undefined;
-  /** Told of every block of the event loop that is at least this long. */
-  readonly stalls?: { readonly thresholdMillis: number; readonly onBlock: (block: Block) => void } | undefined;
   /** How the addon is loaded; for tests of its absence. */
   readonly loadNative?: () => NativeProfilers;
   /** For the DevTools formats; the inspector alone makes them without it. */
@@ -100,28 +84,20 @@ export class ProfileEngine {
   readonly devtools: DevtoolsProfiles;
   readonly #options: ProfileEngineOptions;
   readonly #reads: TimedReads;
-  readonly #heartbeat: Heartbeat;
+  readonly #upkeep: Upkeep;
   readonly #stopAtExit: () => void;
   #native: NativeProfilers | undefined;
   #hasLoaded = false;
   #state: 'new' | 'starting' | 'started' | 'stopped' = 'new';
   #continuous: ContinuousProfile | undefined;
   #heap: HeapSampler | undefined;
-  #governedMillis = 0;
-  #activeMillis = 0;
-  #lookAtMillis = 0;
   #profilerBytes = 0;
 
   constructor(options: ProfileEngineOptions) {
-    const { guard, clock, stalls } = options;
+    const { guard } = options;
     this.#options = options;
     this.#reads = new TimedReads(guard);
-    this.#heartbeat = new Heartbeat({
-      guard,
-      clock,
-      onBeat: ({ nowMillis, activeMillis }) => this.#beat(nowMillis, activeMillis),
-      blocks: stalls && { thresholdMillis: stalls.thresholdMillis, onBlock: (block) => this.#blocked(block) },
-    });
+    this.#upkeep = new Upkeep(options);
     this.#stopAtExit = guard.wrap('profile exit', () => this.stop());
     this.devtools = new DevtoolsProfiles(
       {
@@ -150,8 +126,7 @@ export class ProfileEngine {
     }
     if (this.#stopped()) return;
     this.#state = 'started';
-    this.#governedMillis = this.#options.clock.monotonicMillis();
-    this.#heartbeat.start();
+    this.#upkeep.start({ continuous: this.#continuous, heap: this.#heap });
   }
 
   /** Stops the profilers for good and ends the reads under way with 503. Synchronous, so that it also serves at exit. */
@@ -159,7 +134,7 @@ export class ProfileEngine {
     if (this.#stopped()) return;
     this.#state = 'stopped';
     process.removeListener('exit', this.#stopAtExit);
-    this.#heartbeat.stop();
+    this.#upkeep.stop();
     this.#reads.stop();
     this.devtools.stop();
     this.#continuous?.windows.stop();
@@ -216,7 +191,7 @@ export class ProfileEngine {
 
   /** Tells of a block of the event loop now, if one is under way that is long enough, and not when it has ended: what was active may be gone by then. */
   checkStall(): void {
-    this.#heartbeat.check();
+    this.#upkeep.checkStall();
   }
 
   /** The live heap's samples with their age, for the leak detector; undefined when earlier ones were lost. */
@@ -307,43 +282,6 @@ export class ProfileEngine {
 
   #stopped(): boolean {
     return this.#state === 'stopped';
-  }
-
-  /** Ten times a second. */
-  #beat(nowMillis: number, activeMillis: number): void {
-    this.#activeMillis += activeMillis;
-    this.#continuous?.windows.tick();
-    if (nowMillis - this.#governedMillis >= GOVERN_MILLIS) this.#govern(nowMillis);
-    if (nowMillis >= this.#lookAtMillis) this.#look(nowMillis);
-  }
-
-  #blocked({ endMillis, durationMillis: upToMillis, cpuMillis, wasWaiting }: LoopBlock): void {
-    const { stalls } = this.#options;
-    if (stalls === undefined) return;
-    const sampled = wasWaiting ? '' : (this.#continuous?.stretch(upToMillis, cpuMillis) ?? NOT_SAMPLED);
-    // The samples may have seen a pause in it.
-    const durationMillis = typeof sampled === 'string' ? upToMillis : upToMillis - sampled.skippedMillis;
-    if (durationMillis < stalls.thresholdMillis) return;
-    stalls.onBlock({ startMillis: endMillis - durationMillis, durationMillis, wasWaiting, sampled });
-  }
-
-  #look(nowMillis: number): void {
-    const heap = this.#heap;
-    if (heap === undefined || heap.kind === 'inspector') {
-      this.#lookAtMillis = Infinity;
-      return;
-    }
-    this.#lookAtMillis = nowMillis + Math.max(LOOK_MILLIS, heap.lookMillis * LOOK_PAUSE_FACTOR);
-    if (heap.lookMillis <= LOOK_MILLIS_MAX) void this.#options.guard.runAsync('profile allocations', () => heap.look());
-  }
-
-  #govern(nowMillis: number): void {
-    const seconds = (nowMillis - this.#governedMillis) / 1000;
-    const utilization = this.#activeMillis / 1000 / seconds;
-    this.#governedMillis = nowMillis;
-    this.#activeMillis = 0;
-    // A change of the rate is a pause of ours and no stall of the application's.
-    if (this.#continuous?.govern(seconds, utilization) === true) this.#heartbeat.skip();
   }
 
   /** Makes what labels need before anything is sampled: 10 to 25 ms, once. */
