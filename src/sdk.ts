@@ -184,7 +184,7 @@ export class SondeRuntime implements Sonde {
       seriesLimit,
     });
     this.observeFastify = fastifyObserver(this.#requests, guard);
-    this.#runtime = new RuntimeMetrics(guard);
+    this.#runtime = new RuntimeMetrics(guard, () => this.profile.stats().lostIdleMillis);
     this.#process = new ProcessMetrics({ guard, clock });
     this.#otelMetrics = new OtelMetricsBridge(guard, () => require('./otel-metrics-sdk.js') as MetricsSdk);
     this.#promClient = new PromClientBridge(guard);

@@ -1,10 +1,11 @@
 // What V8 and the event loop say about themselves: delay, utilisation, collections, heap, active resources.
 // Owns the only GC observer of Sonde; the leak detector and the prom-client names listen here. Read once a scrape.
-import { constants, performance, PerformanceObserver, type EventLoopUtilization, type PerformanceEntry } from 'node:perf_hooks';
+import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks';
 import { getHeapSpaceStatistics, getHeapStatistics, type HeapInfo, type HeapSpaceInfo } from 'node:v8';
 import type { Guard, Timer } from '../core/guard.ts';
 import { EventLoopDelay, type DelayReading } from './eventloop-delay.ts';
 import type { Collector, Family, NumberPoint } from './family.ts';
+import { LoopTime, utilization, type LoopReading } from './loop-time.ts';
 import { HTTP_DURATION_BOUNDS_SECONDS, histogramFamily, histogramSeries, type HistogramCell } from './series.ts';
 
 /**
@@ -59,13 +60,16 @@ export class RuntimeMetrics {
   readonly #gcCells: Readonly<Record<GcType, HistogramCell>>;
   readonly #gcListeners: ((type: GcType, durationSeconds: number, startMillis: number) => void)[] = [];
   readonly #gcObserver: PerformanceObserver;
-  #windowRead: EventLoopUtilization = performance.eventLoopUtilization();
-  #windowNext: EventLoopUtilization = this.#windowRead;
+  readonly #loop: LoopTime;
+  #windowRead: LoopReading = { idleMillis: 0, activeMillis: 0 };
+  #windowNext: LoopReading = this.#windowRead;
   #timer: Timer | undefined;
   #last: RuntimeReading | undefined;
 
-  constructor(guard: Guard) {
+  /** `lostIdleMillis` is what Node's count of the time that the loop has waited lacks. */
+  constructor(guard: Guard, lostIdleMillis: () => number = () => 0) {
     this.#guard = guard;
+    this.#loop = new LoopTime(lostIdleMillis);
     this.#gcCells = {
       major: this.#gcDuration.cell('major'),
       minor: this.#gcDuration.cell('minor'),
@@ -79,6 +83,8 @@ export class RuntimeMetrics {
   /** Starts the event-loop samplers, the GC observer and the windows. None of them keeps the process alive. */
   start(): void {
     this.#delay.start();
+    this.#windowRead = this.#loop.read();
+    this.#windowNext = this.#windowRead;
     this.#gcObserver.observe({ entryTypes: ['gc'] });
     this.#timer = this.#guard.every('runtime-window', WINDOW_MILLIS, () => this.#rotate());
   }
@@ -117,18 +123,18 @@ export class RuntimeMetrics {
   #rotate(): void {
     this.#delay.rotate();
     this.#windowRead = this.#windowNext;
-    this.#windowNext = performance.eventLoopUtilization();
+    this.#windowNext = this.#loop.read();
   }
 
   #read(): RuntimeReading {
-    const loop = performance.eventLoopUtilization();
+    const loop = this.#loop.read();
     const resources = new Map<string, number>();
     for (const type of process.getActiveResourcesInfo()) resources.set(type, (resources.get(type) ?? 0) + 1);
     return {
       delay: this.#delay.reading(),
-      loopActiveSeconds: loop.active / 1000,
-      loopIdleSeconds: loop.idle / 1000,
-      loopUtilization: performance.eventLoopUtilization(loop, this.#windowRead).utilization,
+      loopActiveSeconds: loop.activeMillis / 1000,
+      loopIdleSeconds: loop.idleMillis / 1000,
+      loopUtilization: utilization(this.#windowRead, loop),
       heap: getHeapStatistics(),
       heapSpaces: getHeapSpaceStatistics(),
       resources,

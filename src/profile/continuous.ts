@@ -53,6 +53,10 @@ export class ContinuousProfile {
   readonly #own: OwnCost;
   readonly #governor: Governor;
   #ownSeconds = 0;
+  #activeSeconds = 0;
+  #sampledSeconds = 0;
+  /** Share of the last windows that the thread was active. */
+  #utilization = 1;
   /** What may still be spent on stalls, and when that was reckoned. */
   #stretchMillis = STRETCH_MILLIS_MAX;
   #reckonedMillis = 0;
@@ -98,8 +102,15 @@ export class ContinuousProfile {
     return stretch;
   }
 
-  /** Looks at what the last `seconds` cost, in which the event loop was busy for the share `utilization`; answers whether the rate was changed, which blocks for 10 to 60 ms. */
-  govern(seconds: number, utilization: number): boolean {
+  /** Looks at what the last `seconds` cost and how busy they were; answers whether the rate was changed, which blocks for 10 to 60 ms. */
+  govern(seconds: number): boolean {
+    const { activeSeconds, sampledSeconds } = this.#costs;
+    // Windows may end a little before or after.
+    if (sampledSeconds > this.#sampledSeconds) {
+      this.#utilization = (activeSeconds - this.#activeSeconds) / (sampledSeconds - this.#sampledSeconds);
+    }
+    this.#activeSeconds = activeSeconds;
+    this.#sampledSeconds = sampledSeconds;
     const ownSeconds = Object.values(this.#own.read()).reduce((sum, part) => sum + part, 0);
     const overheadCpuSeconds = ownSeconds - this.#ownSeconds;
     this.#ownSeconds = ownSeconds;
@@ -110,7 +121,7 @@ export class ContinuousProfile {
         `profiles of the past are kept for a shorter time: they and what waits to be pushed have reached ${Math.round(budget.bytes / 1_048_576)} MiB`,
       );
     }
-    const { hz, isReduced } = this.#governor.decide({ seconds, utilization, overheadCpuSeconds });
+    const { hz, isReduced } = this.#governor.decide({ seconds, utilization: this.#utilization, overheadCpuSeconds });
     if (isReduced) {
       diag.warn(
         'profile:governor',

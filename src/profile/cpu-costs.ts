@@ -2,7 +2,7 @@
 // itself (`sonde_overhead_cpu_seconds_total`). Read from every window once, when it ends. Owned by cpu-windows.ts.
 import type { Frame } from './frame.ts';
 import type { Profile } from './profile.ts';
-import { samplingCost, type TimeTree } from './v8.ts';
+import type { Activity } from './v8.ts';
 
 /** A route that comes after this many others is counted with what has no route. */
 const ROUTES_MAX = 1000;
@@ -19,6 +19,8 @@ export class CpuCosts {
   #samples = 0;
   #quietSamples = 0;
   #quietNanos = 0;
+  #activeSeconds = 0;
+  #sampledSeconds = 0;
 
   /** `ownDirectory` is where Sonde's files are. */
   constructor(ownDirectory: string) {
@@ -40,9 +42,20 @@ export class CpuCosts {
     return this.#quietSamples === 0 ? 0 : (this.#samples * this.#quietNanos) / this.#quietSamples / 1e9;
   }
 
-  /** Adds what being sampled cost, from what V8 has answered. */
-  addSampling(tree: TimeTree): void {
-    const { samples, quietSamples, quietNanos } = samplingCost(tree);
+  /** Seconds that the thread was active, whoever for. */
+  get activeSeconds(): number {
+    return this.#activeSeconds;
+  }
+
+  /** Seconds that have been sampled. */
+  get sampledSeconds(): number {
+    return this.#sampledSeconds;
+  }
+
+  /** Adds what the samples of a window say together. */
+  addActivity({ wallNanos, samples, quietSamples, quietNanos, activeNanos }: Activity): void {
+    this.#sampledSeconds += wallNanos / 1e9;
+    this.#activeSeconds += activeNanos / 1e9;
     this.#samples += samples;
     this.#quietSamples += quietSamples;
     this.#quietNanos += quietNanos;

@@ -6,11 +6,12 @@ import type { Guard } from '../core/guard.ts';
 import type { CpuCosts } from './cpu-costs.ts';
 import type { CpuSampler } from './cpu-sampler.ts';
 import { Follower } from './follower.ts';
+import { LostIdle } from './lost-idle.ts';
 import type { Profile } from './profile.ts';
 import { ProfileError } from './profile-error.ts';
 import { StackTable } from './stack-table.ts';
 import { stretchOf, type Stretch } from './stretch.ts';
-import { fromTimeTree, type TimeTree, type TimeTreeOptions } from './v8.ts';
+import { activityOf, fromTimeTree, type TimeTree, type TimeTreeOptions } from './v8.ts';
 import { WindowRing, type RingLimits } from './window-ring.ts';
 
 const WINDOW_MILLIS_MAX = 10_000;
@@ -57,6 +58,7 @@ export class CpuWindows {
   /** Who is collecting now; each gets every window that ends. */
   readonly #collecting = new Set<{ push(window: Profile): unknown }>();
   readonly #followers = new Set<Follower>();
+  readonly #lostIdle = new LostIdle();
   #stacks = new StackTable(SHARED_NODES_MAX);
   #windowStartMillis = 0;
   #windowMillis = WINDOW_MILLIS_FIRST;
@@ -88,9 +90,15 @@ export class CpuWindows {
     return this.#rotationMillis;
   }
 
+  /** What Node's count of the time that the event loop has waited lacks, because sampling interrupts it. */
+  get lostIdleMillis(): number {
+    return this.#lostIdle.millis(this.#ageMillis());
+  }
+
   /** Starts sampling; blocks as `CpuSampler.start` does. */
   start(): void {
     this.#sampler.start();
+    this.#lostIdle.start();
     this.#windowStartMillis = this.#options.clock.monotonicMillis();
   }
 
@@ -191,7 +199,9 @@ export class CpuWindows {
     const window = fromTimeTree(tree, options);
     this.#ring.push(window);
     costs.add(window);
-    costs.addSampling(tree);
+    const activity = activityOf(tree);
+    costs.addActivity(activity);
+    this.#lostIdle.add(activity.wallNanos / 1e6, activity.activeNanos / 1e6);
     for (const reader of [...this.#collecting, ...this.#followers]) reader.push(window);
     const answer = read?.(tree, options);
     this.#rotations += 1;

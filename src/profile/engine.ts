@@ -66,6 +66,8 @@ export interface ProfileEngineStats {
   readonly historySeconds: number;
   readonly historyBytes: number;
   readonly rotations: number;
+  /** What Node's count of the time that the event loop has waited lacks, because sampling interrupts it. */
+  readonly lostIdleMillis: number;
   /** Windows that pushers did not take in time. */
   readonly droppedWindows: number;
   /** What starting the profilers added to the process's memory. */
@@ -215,6 +217,7 @@ export class ProfileEngine {
       historyBytes: continuous?.windows.ring.bytes ?? 0,
       profilerBytes: this.#profilerBytes,
       rotations: continuous?.windows.rotations ?? 0,
+      lostIdleMillis: continuous?.windows.lostIdleMillis ?? 0,
       droppedWindows: continuous?.windows.dropped ?? 0,
       cpuSecondsByRoute: continuous?.cpuSecondsByRoute ?? new Map(),
       ownCpuSeconds: continuous?.ownCpuSeconds(),

@@ -12,7 +12,8 @@ const REDUCED_HZ: readonly number[] = [49, 19];
  * blocks for 10 to 60 ms, as V8 lists all compiled code again, so it must be idle for long, and busy for good.
  */
 const IDLE_HZ = 19;
-const IDLE_UTILIZATION_MAX = 0.01;
+/** Sonde's own timers and what is sampled of them are a hundredth. */
+const IDLE_UTILIZATION_MAX = 0.03;
 const IDLE_SECONDS_MIN = 60;
 const BUSY_UTILIZATION_MIN = 0.1;
 
@@ -22,7 +23,7 @@ const OVER_SECONDS_MIN = 30;
 /** What was seen since the last decision. */
 export interface Observation {
   readonly seconds: number;
-  /** Share of the time that the event loop was busy, 0 to 1. */
+  /** Share of the time that the thread was active, 0 to 1. */
   readonly utilization: number;
   /** CPU seconds that profiling and the rest of Sonde used. */
   readonly overheadCpuSeconds: number;

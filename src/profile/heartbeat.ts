@@ -1,5 +1,5 @@
-// Is the event loop held up, and how busy is it? The one clockwork for all of profiling that wants to know: stalls, the ends of
-// windows, the governor. Owned by the engine. It notes the time at every beat (a timer), at the ends of the first turns of
+// Is the event loop held up? And the one clockwork for all of profiling that has to be done from time to time: the ends of
+// windows, the governor. Owned by upkeep.ts. It notes the time at every beat (a timer), at the ends of the first turns of
 // the loop after it (which wakes nobody) and, when there are more of them, every fifteen milliseconds (another timer). So it
 // knows when the turn began that holds the loop; of a loop that is busy to eight milliseconds. Costs a busy service 70 timers a second.
 import type { Clock } from '../core/clock.ts';
@@ -14,15 +14,8 @@ const PROBE_MILLIS = 15;
 /** Turns of the loop that are noted after a timer; each costs some 15 us among other work, and a busy service has ten thousand a second. */
 const TURNS_MAX = 3;
 
-/** A loop that was active for this share of the time has so many turns that to note three tells nothing. */
+/** A process that used this share of a core has so many turns of its loop that to note three tells nothing. */
 const BUSY_SHARE_MIN = 0.5;
-
-/** What passed between two beats. */
-interface Beat {
-  readonly nowMillis: number;
-  /** What of it the event loop did not spend waiting for something to happen. */
-  readonly activeMillis: number;
-}
 
 /** A time in which no timer could run. */
 export interface LoopBlock {
@@ -37,10 +30,11 @@ export interface LoopBlock {
 export interface HeartbeatOptions {
   readonly guard: Pick<Guard, 'every' | 'alarm' | 'turnEnd'>;
   readonly clock: Clock;
-  readonly onBeat: (beat: Beat) => void;
+  /** Told the time, ten times a second. */
+  readonly onBeat: (nowMillis: number) => void;
   /** Told, right after it, of every block that is at least this long. */
   readonly blocks?: { readonly thresholdMillis: number; readonly onBlock: (block: LoopBlock) => void } | undefined;
-  /** How long this thread's loop has waited, in all. */
+  /** How long this thread's loop has waited, in all, or less: a profiler makes Node forget some of it. */
   readonly idleMillis?: () => number;
   /** CPU time of the process, in all. */
   readonly cpuMillis?: () => number;
@@ -58,7 +52,8 @@ export class Heartbeat {
   #seenIdleMillis = 0;
   /** CPU time at the last beat; asking for it takes 10 us. */
   #cpuBeatMillis = 0;
-  #activeMillis = 0;
+  #beatMillis = 0;
+  #isBusy = false;
   /** When the timers are to run. */
   #beatDueMillis = 0;
   #probeDueMillis = Infinity;
@@ -78,6 +73,7 @@ export class Heartbeat {
   start(): void {
     const { guard, clock } = this.#options;
     this.skip();
+    this.#beatMillis = this.#seenMillis;
     this.#cpuBeatMillis = this.#cpuMillis();
     this.#beatDueMillis = clock.monotonicMillis() + BEAT_MILLIS;
     this.#timer = guard.every('profile heartbeat', BEAT_MILLIS, () => this.#beat());
@@ -107,21 +103,22 @@ export class Heartbeat {
 
   #beat(): void {
     const { clock, onBeat } = this.#options;
-    const isBusy = this.#look();
+    this.#look();
+    const cpuMillis = this.#cpuMillis();
+    this.#isBusy = cpuMillis - this.#cpuBeatMillis >= (this.#seenMillis - this.#beatMillis) * BUSY_SHARE_MIN;
+    this.#cpuBeatMillis = cpuMillis;
+    this.#beatMillis = this.#seenMillis;
     // Node counts an interval from the end of the call.
     this.#beatDueMillis = clock.monotonicMillis() + BEAT_MILLIS;
-    this.#goOn(isBusy);
-    this.#cpuBeatMillis = this.#cpuMillis();
-    const activeMillis = this.#activeMillis;
-    this.#activeMillis = 0;
-    onBeat({ nowMillis: this.#seenMillis, activeMillis });
+    this.#goOn();
+    onBeat(this.#seenMillis);
     this.#beatDueMillis = clock.monotonicMillis() + BEAT_MILLIS;
   }
 
   #probe(): void {
-    const isBusy = this.#look();
+    this.#look();
     this.#probeDueMillis = Infinity;
-    this.#goOn(isBusy);
+    this.#goOn();
   }
 
   #turn(): void {
@@ -133,8 +130,8 @@ export class Heartbeat {
   }
 
   /** What follows after a timer. */
-  #goOn(isBusy: boolean): void {
-    if (isBusy && !this.#notesTurn) this.#armProbe();
+  #goOn(): void {
+    if (this.#isBusy && !this.#notesTurn) this.#armProbe();
     else this.#noteTurns();
   }
 
@@ -155,21 +152,18 @@ export class Heartbeat {
     this.#turnAlarm.arm();
   }
 
-  /** The loop is seen to turn: was it held since it was last seen? Answers whether it has been busy. */
-  #look(): boolean {
+  /** The loop is seen to turn: was it held since it was last seen? */
+  #look(): void {
     const nowMillis = this.#options.clock.monotonicMillis();
     const idleMillis = this.#idleMillis();
     const activeMillis = this.#activeSince(idleMillis, nowMillis);
-    const isBusy = activeMillis >= (nowMillis - this.#seenMillis) * BUSY_SHARE_MIN;
     const block = this.#blockOf(nowMillis, activeMillis);
-    this.#activeMillis += activeMillis;
     this.#seenMillis = nowMillis;
     this.#seenIdleMillis = idleMillis;
-    if (block === undefined) return isBusy;
+    if (block === undefined) return;
     this.#options.blocks?.onBlock({ ...block, cpuMillis: this.#cpuMillis() - this.#cpuBeatMillis });
     // The time that this took is not the application's.
     this.skip();
-    return isBusy;
   }
 
   #activeSince(idleMillis: number, nowMillis: number): number {

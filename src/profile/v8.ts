@@ -236,20 +236,37 @@ function walk<T extends { readonly children: readonly T[] }>(
   }
 }
 
-/** What being sampled costs the thread: its CPU time at samples that found it waiting, and how many samples there were. */
-export function samplingCost({ topDownRoot }: TimeTree): { samples: number; quietSamples: number; quietNanos: number } {
-  const cost = { samples: 0, quietSamples: 0, quietNanos: 0 };
+/** What the thread did, by all samples together. */
+export interface Activity {
+  readonly wallNanos: number;
+  readonly samples: number;
+  /** Samples that found the thread waiting, and its CPU time at them: what it costs to be sampled. */
+  readonly quietSamples: number;
+  readonly quietNanos: number;
+  /** How long the thread was active: in a function, which may itself wait, or using CPU outside of any. */
+  readonly activeNanos: number;
+}
+
+export function activityOf({ topDownRoot, startTime, endTime }: TimeTree): Activity {
+  let [samples, calledSamples, quietSamples, quietNanos, cpuNanos] = [0, 0, 0, 0, 0];
   const pending = [topDownRoot];
   for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-    cost.samples += node.hitCount;
-    for (const { cpuTime = 0 } of node.name === IDLE ? (node.contexts ?? []) : []) {
-      if (cpuTime > RUNNING_CPU_NANOS) continue;
-      cost.quietSamples += 1;
-      cost.quietNanos += cpuTime;
+    const isIdle = node.name === IDLE;
+    samples += node.hitCount;
+    if (!isIdle) calledSamples += node.hitCount;
+    for (const { cpuTime = 0 } of node.contexts ?? []) {
+      if (!isIdle || cpuTime > RUNNING_CPU_NANOS) {
+        cpuNanos += cpuTime;
+      } else {
+        quietSamples += 1;
+        quietNanos += cpuTime;
+      }
     }
     pending.push(...node.children);
   }
-  return cost;
+  const wallNanos = (endTime - startTime) * 1000;
+  const calledNanos = samples === 0 ? 0 : (wallNanos * calledSamples) / samples;
+  return { wallNanos, samples, quietSamples, quietNanos, activeNanos: Math.max(calledNanos, cpuNanos) };
 }
 
 function cpuTimeNanos({ contexts = [] }: TimeNode): number {

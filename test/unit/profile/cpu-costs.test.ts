@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CpuCosts } from '../../../src/profile/cpu-costs.ts';
 import { NO_LABELS, type Profile, ProfileBuilder } from '../../../src/profile/profile.ts';
-import type { TimeNode, TimeTree } from '../../../src/profile/v8.ts';
+import { activityOf, type TimeNode, type TimeTree } from '../../../src/profile/v8.ts';
 
 const SAMPLES = { type: 'samples', unit: 'count' };
 const CPU = { type: 'cpu', unit: 'nanoseconds' };
@@ -72,34 +72,51 @@ describe("Sonde's own", () => {
   });
 });
 
-describe('being sampled', () => {
-  const node = (name: string, cpuTimes: readonly number[], children: readonly TimeNode[] = []): TimeNode => ({
-    name,
-    scriptName: '',
-    hitCount: cpuTimes.length,
-    contexts: cpuTimes.map((cpuTime) => ({ timestamp: 1n, cpuTime })),
-    children,
-  });
-  const tree = (...children: TimeNode[]): TimeTree => ({ topDownRoot: node('(root)', [], children), startTime: 0, endTime: 1 });
+/** By the CPU nanoseconds of its samples. */
+function node(name: string, cpuTimes: readonly number[], children: readonly TimeNode[] = []): TimeNode {
+  const contexts = cpuTimes.map((cpuTime) => ({ timestamp: 1n, cpuTime }));
+  return { name, scriptName: '', hitCount: cpuTimes.length, contexts, children };
+}
 
+/** A second. */
+function tree(...children: TimeNode[]): TimeTree {
+  return { topDownRoot: node('(root)', [], children), startTime: 0, endTime: 1_000_000 };
+}
+
+describe('the thread was active', () => {
+  test.each<[string, TimeTree, number]>([
+    ['as often as it was in a function, though that waited', tree(node('(idle)', [0, 0, 0]), node('f', [0], [])), 0.25],
+    ['for the CPU time that it used, be it between two functions', tree(node('(idle)', [0, 0, 300e6]), node('f', [200e6])), 0.5],
+    ['not because it is sampled', tree(node('(idle)', Array<number>(100).fill(50_000))), 0],
+    ['not at all where nothing was sampled', tree(), 0],
+  ])('%s', (_, sampled, seconds) => {
+    const costs = create();
+    costs.addActivity(activityOf(sampled));
+    costs.addActivity(activityOf(sampled));
+    expect(costs.activeSeconds).toBeCloseTo(2 * seconds, 9);
+    expect(costs.sampledSeconds).toBe(2);
+  });
+});
+
+describe('being sampled', () => {
   test('costs for each sample what one costs that finds the thread waiting', () => {
     const costs = create();
     expect(costs.samplingSeconds).toBe(0);
-    costs.addSampling(tree(node('(idle)', [10_000, 30_000]), node('f', [5e6, 5e6], [node('g', [9e6])])));
+    costs.addActivity(activityOf(tree(node('(idle)', [10_000, 30_000]), node('f', [5e6, 5e6], [node('g', [9e6])]))));
     expect(costs.samplingSeconds).toBeCloseTo((5 * 20_000) / 1e9, 12);
-    costs.addSampling(tree(node('(idle)', [20_000]), node('f', [1e7, 1e7])));
+    costs.addActivity(activityOf(tree(node('(idle)', [20_000]), node('f', [1e7, 1e7]))));
     expect(costs.samplingSeconds).toBeCloseTo((8 * 20_000) / 1e9, 12);
   });
 
   test('is not judged by a sample in which the thread has worked: 50 us is waiting, more is not', () => {
     const costs = create();
-    costs.addSampling(tree(node('(idle)', [50_000, 50_001, 4e6])));
+    costs.addActivity(activityOf(tree(node('(idle)', [50_000, 50_001, 4e6]))));
     expect(costs.samplingSeconds).toBeCloseTo((3 * 50_000) / 1e9, 12);
   });
 
   test('costs nothing as long as nothing is known of it', () => {
     const costs = create();
-    costs.addSampling(tree(node('f', [1e7])));
+    costs.addActivity(activityOf(tree(node('f', [1e7]))));
     expect(costs.samplingSeconds).toBe(0);
   });
 });

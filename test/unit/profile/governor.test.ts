@@ -34,13 +34,13 @@ describe('an idle process', () => {
     expect(rates(create(), ...times(6, { utilization: 0 }))).toEqual([99, 99, 99, 99, 99, 19]);
   });
 
-  test('is one that is busy for less than a hundredth of the time', () => {
-    expect(rates(create(), { seconds: 60, utilization: 0.0099 })).toEqual([19]);
-    expect(rates(create(), { seconds: 600, utilization: 0.01 })).toEqual([99]);
+  test('is one that is busy for less than 3 % of the time', () => {
+    expect(rates(create(), { seconds: 60, utilization: 0.0299 })).toEqual([19]);
+    expect(rates(create(), { seconds: 600, utilization: 0.03 })).toEqual([99]);
   });
 
   test('must be so without a break', () => {
-    const [idle, busier] = [{ utilization: 0 }, { utilization: 0.01 }];
+    const [idle, busier] = [{ utilization: 0 }, { utilization: 0.03 }];
     expect(rates(create(), ...times(5, idle), busier, ...times(5, idle))).toEqual(Array(11).fill(99));
   });
 
@@ -54,7 +54,7 @@ describe('an idle process', () => {
   });
 
   test('that wavers about either limit does not make the rate waver', () => {
-    const wavers = times(20, {}).flatMap(() => [{ utilization: 0.009 }, { utilization: 0.011 }]);
+    const wavers = times(20, {}).flatMap(() => [{ utilization: 0.029 }, { utilization: 0.031 }]);
     expect(new Set(rates(create(), ...wavers))).toEqual(new Set([99]));
     expect(new Set(rates(idleGovernor(), ...wavers))).toEqual(new Set([19]));
     const busier = times(20, {}).flatMap(() => [{ utilization: 0.099 }, { utilization: 0.101 }]);

@@ -11,6 +11,7 @@ import { CpuCosts } from '../../../src/profile/cpu-costs.ts';
 import { loadNativeProfilers } from '../../../src/profile/native.ts';
 import { OwnCost } from '../../../src/profile/own-cost.ts';
 import { ProfileBuilder } from '../../../src/profile/profile.ts';
+import { activityOf } from '../../../src/profile/v8.ts';
 
 const CPU = { type: 'cpu', unit: 'nanoseconds' };
 
@@ -107,7 +108,9 @@ describe("V8's sampling thread", () => {
       children: [],
       contexts: [10_000, 30_000].map((cpuTime) => ({ timestamp: 1n, cpuTime })),
     };
-    costs.addSampling({ topDownRoot: { name: '(root)', scriptName: '', hitCount: 0, children: [idle] }, startTime: 0, endTime: 1 });
+    costs.addActivity(
+      activityOf({ topDownRoot: { name: '(root)', scriptName: '', hitCount: 0, children: [idle] }, startTime: 0, endTime: 1 }),
+    );
     const cost = new OwnCost({ costs, rotationMillis: () => 0, procDirectory: path.join(directory, 'absent') });
     expect(cost.read()).toMatchObject({ sampling: 40_000 / 1e9, samplingThread: 40_000 / 1e9 });
   });
