@@ -34,6 +34,7 @@ import { observeListening } from './instrument/listen.ts';
 import { ModuleHooks } from './instrument/modules.ts';
 import { registerApi, SondeContextManager } from './instrument/otel-api.ts';
 import { instrumentUndici } from './instrument/undici.ts';
+import type { Site } from './leak/call-tree.ts';
 import { LeakDetector } from './leak/detector.ts';
 import type { LeakFinding } from './leak/findings.ts';
 import { correlateBunyan } from './logs/bunyan.ts';
@@ -50,6 +51,7 @@ import { selfFamilies, type ProfileReading } from './metrics/self.ts';
 import { StallMetrics } from './metrics/stalls.ts';
 import { ConfigError, describeProblem, type Options } from './options.ts';
 import { ProfileEngine } from './profile/engine.ts';
+import { frameOf } from './profile/frame.ts';
 import { HeapSnapshots } from './profile/heap-snapshot.ts';
 import { SampleLabels } from './profile/labels.ts';
 import { Stalls, type StallEvent } from './profile/stalls.ts';
@@ -466,6 +468,7 @@ export class SondeRuntime implements Sonde {
       guard: this.#guard,
       clock: this.#clock,
       readSamples: () => engine.heapSamples(),
+      mapSites: this.sourceMaps && mapSitesBy(this.sourceMaps),
       onVerdict: (finding) => this.#sayLeak(finding),
     });
     this.#runtime.onMajorGc(() => detector.majorGc());
@@ -583,6 +586,14 @@ function addStallEvent(active: object, { name, attributes, epochMillis }: StallE
   } else {
     (active as Partial<ApiSpan>).addEvent?.(name, attributes, epochMillis);
   }
+}
+
+/** The leak detector's functions by source maps, which know them as frames. */
+function mapSitesBy(sourceMaps: SourceMaps): (sites: readonly Site[]) => Promise<readonly Site[]> {
+  return async (sites) => {
+    const frames = await sourceMaps.locate(sites.map(({ function: name, file, line, column }) => frameOf(name, file, line, column)));
+    return frames.map(({ name, file, line, column }) => ({ function: name, file, line, column }));
+  };
 }
 
 /** Route of the request that a span belongs to. */

@@ -3,11 +3,20 @@
 import type { HeapSample, HeapSamples, HeapSamplesNode } from '../core/heap-samples.ts';
 import { scriptPath } from '../core/script-path.ts';
 
-/** A function in the source; `line` is where it starts, 1-based. */
+/** A function; `line` and `column` are where it starts, 1-based, 0 where there is none. */
 export interface Site {
   readonly function: string;
   readonly file: string;
   readonly line: number;
+  readonly column: number;
+}
+
+/** What a function is called, and by which key it is known in every reading. */
+export interface Named {
+  readonly key: string;
+  readonly site: Site;
+  /** Whose name a nameless callback has been given; itself else. */
+  readonly namer: Site;
 }
 
 /** What tells whose code a script is. */
@@ -76,9 +85,12 @@ export class CallTree {
    * calls it, on any stack, with the callback's line. Once V8 has inlined a callback its allocations are its
    * caller's, and a leak must not change its name for that.
    */
-  named(siteNode: SiteNode): Pick<SiteNode, 'key' | 'site'> {
+  named(siteNode: SiteNode): Named {
+    const { key, site } = siteNode;
     const caller = this.#callers.get(siteNode);
-    return caller === undefined ? siteNode : { key: caller.key, site: { ...caller.site, line: siteNode.site.line } };
+    return caller === undefined
+      ? { key, site, namer: site }
+      : { key: caller.key, site: { ...site, function: caller.site.function }, namer: caller.site };
   }
 
   /** The whole stack of a node, innermost first, at most 32 frames. */
@@ -96,7 +108,7 @@ export class CallTree {
     let siteNode = ofScript.get(place);
     if (siteNode === undefined) {
       const file = scriptPath(url);
-      const site = { function: functionName || ANONYMOUS, file, line: lineNumber + 1 };
+      const site = { function: functionName || ANONYMOUS, file, line: lineNumber + 1, column: columnNumber + 1 };
       siteNode = { key: `${url}:${place}`, site, owner: ownerOf(file, ownership) };
       ofScript.set(place, siteNode);
     }

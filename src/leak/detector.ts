@@ -5,7 +5,7 @@ import { getHeapSpaceStatistics, getHeapStatistics } from 'node:v8';
 import type { Clock } from '../core/clock.ts';
 import type { Guard, Timer } from '../core/guard.ts';
 import type { HeapSamples } from '../core/heap-samples.ts';
-import type { Ownership } from './call-tree.ts';
+import type { Ownership, Site } from './call-tree.ts';
 import { CallTree } from './call-tree.ts';
 import type { LeakFinding, LeakVerdict, Observation, StillGrows } from './findings.ts';
 import { Findings } from './findings.ts';
@@ -40,6 +40,8 @@ export interface LeakDetectorOptions {
   /** Called once when a finding becomes `leak` and once when it is `gone`. */
   readonly onVerdict: (finding: LeakFinding) => void;
   readonly ownership?: Ownership;
+  /** From functions that run to those of the sources, one for each. */
+  readonly mapSites?: ((sites: readonly Site[]) => Promise<readonly Site[]>) | undefined;
   /** Bytes in the old generation, and V8's limit for the heap; for tests. */
   readonly liveHeapBytes?: () => number;
   readonly heapLimitBytes?: number;
@@ -144,7 +146,8 @@ export class LeakDetector {
       }
     }
     const stillGrows = this.#stillGrows(new SiteIndex(tree, []).liveBytes());
-    for (const finding of this.#findings.update([...observations.values()], this.#epoch, stillGrows)) this.#options.onVerdict(finding);
+    const mapped = await Promise.all(Array.from(observations.values(), (seen) => this.#mapped(seen)));
+    for (const finding of this.#findings.update(mapped, this.#epoch, stillGrows)) this.#options.onVerdict(finding);
   }
 
   /** The sites that grew over one window, none while it is not full. */
@@ -166,6 +169,14 @@ export class LeakDetector {
       sinceEpochMillis: clock.epochMillis(start.monotonicMillis),
       secondsToHeapLimit: this.#secondsToHeapLimit(points.length < 2 ? growth.grownBytes / seconds : slope),
     }));
+  }
+
+  /** The same in the words of the sources. */
+  async #mapped(seen: Observation): Promise<Observation> {
+    const { mapSites } = this.#options;
+    if (mapSites === undefined) return seen;
+    const [site = seen.site, namer = seen.namer, ...stack] = await mapSites([seen.site, seen.namer, ...seen.stack]);
+    return { ...seen, site: { ...site, function: namer.function }, namer, stack };
   }
 
   #stillGrows(liveBytes: ReadonlyMap<string, number>): StillGrows {

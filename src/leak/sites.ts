@@ -10,6 +10,8 @@ export interface Growth {
   readonly keys: readonly [named: string, recorded: string];
   /** `line` is where the function starts, or the nameless callback in it that allocates. */
   readonly site: Site;
+  /** The function whose name that is: another one where the site is a nameless callback. */
+  readonly namer: Site;
   /** The stack that allocated most of it, innermost first. */
   readonly stack: readonly Site[];
   readonly grownBytes: number;
@@ -131,8 +133,8 @@ export class SiteIndex {
   }
 
   #growth(siteNode: SiteNode, grownBytes: number): Growth {
-    const { key, site } = this.#tree.named(this.#inlined(siteNode));
-    return { keys: [key, siteNode.key], site, stack: this.#heaviestStack(siteNode), grownBytes };
+    const { key, site, namer } = this.#tree.named(this.#inlined(siteNode));
+    return { keys: [key, siteNode.key], site, namer, stack: this.#heaviestStack(siteNode), grownBytes };
   }
 
   /**

@@ -1,6 +1,9 @@
 // Programs that leak and programs that only look like it, each in a process of its own under the preload, with the
-// detector's quick settings. All run at once, for 36 s: what is asked is what they have said by then.
+// detector's quick settings; one of them is TypeScript and minified. All run at once, for 36 s: what is asked is what they have said by then.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { killAll, REGISTER, run, type Running } from '../helpers/process.ts';
 
@@ -27,20 +30,21 @@ interface Outcome {
 
 const PROGRAMS = { mapLeak: 'map-leak', listenerLeak: 'listener-leak,batches', noLeak: 'warm-cache,batches,ramp' } as const;
 
-let outcomes: Record<keyof typeof PROGRAMS, Outcome>;
+let directory: string;
+let outcomes: Record<keyof typeof PROGRAMS | 'minified', Outcome>;
 
-function start(programs: string): Running {
+function start(...args: string[]): Running {
   const env = {
     SONDE_PORT: '0',
     SONDE_LEAKS_WARM_UP_SECONDS: '4',
     SONDE_LEAKS_WINDOW_SECONDS: '8',
     SONDE_LEAKS_MIN_GROWTH_BYTES: String(6 * 1024 * 1024),
   };
-  return run({ args: ['--require', REGISTER, path.join(FIXTURES, 'service.cjs'), programs], env });
+  return run({ args: ['--require', REGISTER, ...args], env });
 }
 
-async function outcomeOf(programs: string): Promise<Outcome> {
-  const running = start(programs);
+async function outcomeOf(...args: string[]): Promise<Outcome> {
+  const running = start(...args);
   const [, url] = await running.seen(/listening on (http:\S+)/);
   await new Promise((resolve) => setTimeout(resolve, RUN_MILLIS));
   const verdict = (await (await fetch(`${url}/debug/leaks`)).json()) as Verdict;
@@ -49,15 +53,32 @@ async function outcomeOf(programs: string): Promise<Outcome> {
 }
 
 beforeAll(async () => {
-  const entries = Object.entries(PROGRAMS).map(async ([name, programs]) => [name, await outcomeOf(programs)] as const);
+  directory = mkdtempSync(path.join(tmpdir(), 'sonde-leak-'));
+  const service = path.join(FIXTURES, 'service.cjs');
+  const entries = Object.entries({
+    ...Object.fromEntries(Object.entries(PROGRAMS).map(([name, programs]) => [name, [service, programs]])),
+    minified: [minified()],
+  }).map(async ([name, args]) => [name, await outcomeOf(...args)] as const);
   outcomes = Object.fromEntries(await Promise.all(entries)) as typeof outcomes;
 }, RUN_MILLIS + 20_000);
 
-afterAll(killAll);
+afterAll(() => {
+  killAll();
+  rmSync(directory, { recursive: true });
+});
+
+/** A leak in TypeScript as one line of JavaScript, with its source map beside it. */
+function minified(): string {
+  const outfile = path.join(directory, 'sessions.js');
+  const entryPoints = [path.join(FIXTURES, 'sessions.ts')];
+  buildSync({ entryPoints, bundle: true, minify: true, platform: 'node', format: 'cjs', sourcemap: 'linked', outfile });
+  return outfile;
+}
 
 describe.each([
   // The line is that of the callback in the function, or of the function once V8 has inlined the callback.
   { name: 'mapLeak', fn: 'openSession', file: 'map-leak.cjs', lines: [4, 5] },
+  { name: 'minified', fn: 'openSession', file: 'sessions.ts', lines: [12, 13] },
   { name: 'listenerLeak', fn: 'subscribe', file: 'listener-leak.cjs', lines: [7, 8, 9] },
 ] as const)('$name', ({ name, fn, file, lines }) => {
   test('is named with function, file and line', () => {

@@ -2,10 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { Findings, type Observation, type StillGrows } from '../../../src/leak/findings.ts';
 
 function seen(name: string, rest: Partial<Observation> = {}): Observation {
-  const site = { function: name, file: '/app/main.js', line: 1 };
+  const site = { function: name, file: '/app/main.js', line: 1, column: 1 };
   return {
     keys: [name, name],
     site,
+    namer: site,
     stack: [site],
     grownBytes: 8e6,
     heapRises: true,

@@ -153,7 +153,7 @@ describe('the name of a leak stays', () => {
     const inlined = (heap: PaperHeap): void => heap.allocate('/app/main.js:10 handler', 4);
     const first = (count: number) => (heap: PaperHeap) => heap.allocate('/app/main.js:10 handler > /app/store.js:20 remember', count);
     const [growth] = grown(inlined, first(2));
-    expect(growth!.site).toEqual({ function: 'remember', file: '/app/store.js', line: 20 });
+    expect(growth!.site).toEqual({ function: 'remember', file: '/app/store.js', line: 20, column: 1 });
     expect(growth!.keys[1]).toContain('handler');
     expect(named(grown(inlined, first(1)))).toEqual(['/app/main.js:10 handler']);
   });
