@@ -196,10 +196,10 @@ export class CpuWindows {
       thread: THREAD,
       stacks: this.#sharedStacks(),
     };
-    const window = fromTimeTree(tree, options);
+    const activity = activityOf(tree);
+    const window = fromTimeTree(tree, options, activity);
     this.#ring.push(window);
     costs.add(window);
-    const activity = activityOf(tree);
     costs.addActivity(activity);
     this.#lostIdle.add(activity.wallNanos / 1e6, activity.activeNanos / 1e6);
     for (const reader of [...this.#collecting, ...this.#followers]) reader.push(window);

@@ -86,14 +86,13 @@ export interface TimeTreeOptions {
  * because a function is hit in proportion to its CPU time, however short its turns are. Each hit has the labels that
  * `labelsOf` answers for its context; whole nanoseconds make the sum over labels exact.
  */
-export function fromTimeTree(tree: TimeTree, options: TimeTreeOptions): Profile {
+export function fromTimeTree(tree: TimeTree, options: TimeTreeOptions, activity: Activity = activityOf(tree)): Profile {
   const { intervalMicros = SAMPLING_INTERVAL_MICROS, thread } = options;
-  const durationMicros = tree.endTime - tree.startTime;
   const measured = tree.hasCpuTime === true;
-  const { hits, runningHits, idleCpuNanos } = tally(tree.topDownRoot);
-  const spreadNanos = runningHits > 0 ? Math.round(idleCpuNanos / runningHits) : 0;
+  const { wallNanos, samples, runningSamples, idleCpuNanos } = activity;
+  const spreadNanos = runningSamples > 0 ? Math.round(idleCpuNanos / runningSamples) : 0;
   // Signals come late on a busy machine; beyond twice the interval the process was not running at all.
-  const meanMicros = hits > 0 ? durationMicros / hits : 0;
+  const meanMicros = samples > 0 ? wallNanos / 1000 / samples : 0;
   const intervalNanos = Math.round(1000 * Math.min(Math.max(meanMicros, intervalMicros), 2 * intervalMicros));
 
   const builder = new ProfileBuilder(3, { stacks: options.stacks });
@@ -123,7 +122,7 @@ export function fromTimeTree(tree: TimeTree, options: TimeTreeOptions): Profile 
     periodType: WALL,
     period: intervalMicros * 1000,
     startEpochMillis: options.startEpochMillis,
-    durationMillis: durationMicros / 1000,
+    durationMillis: wallNanos / 1e6,
   });
 }
 
@@ -240,6 +239,10 @@ function walk<T extends { readonly children: readonly T[] }>(
 export interface Activity {
   readonly wallNanos: number;
   readonly samples: number;
+  /** Samples outside `(idle)` that found the thread running. */
+  readonly runningSamples: number;
+  /** CPU time that was charged to `(idle)`. */
+  readonly idleCpuNanos: number;
   /** Samples that found the thread waiting, and its CPU time at them: what it costs to be sampled. */
   readonly quietSamples: number;
   readonly quietNanos: number;
@@ -248,50 +251,30 @@ export interface Activity {
 }
 
 export function activityOf({ topDownRoot, startTime, endTime }: TimeTree): Activity {
-  let [samples, calledSamples, quietSamples, quietNanos, cpuNanos] = [0, 0, 0, 0, 0];
+  let [samples, idleSamples, runningSamples, quietSamples] = [0, 0, 0, 0];
+  let [cpuNanos, idleCpuNanos, quietNanos] = [0, 0, 0];
   const pending = [topDownRoot];
   for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
     const isIdle = node.name === IDLE;
     samples += node.hitCount;
-    if (!isIdle) calledSamples += node.hitCount;
+    if (isIdle) idleSamples += node.hitCount;
     for (const { cpuTime = 0 } of node.contexts ?? []) {
-      if (!isIdle || cpuTime > RUNNING_CPU_NANOS) {
-        cpuNanos += cpuTime;
-      } else {
-        quietSamples += 1;
-        quietNanos += cpuTime;
-      }
+      const isRunning = cpuTime > RUNNING_CPU_NANOS;
+      cpuNanos += cpuTime;
+      if (isIdle) idleCpuNanos += cpuTime;
+      else if (isRunning) runningSamples += 1;
+      if (!isIdle || isRunning) continue;
+      quietSamples += 1;
+      quietNanos += cpuTime;
     }
     pending.push(...node.children);
   }
   const wallNanos = (endTime - startTime) * 1000;
-  const calledNanos = samples === 0 ? 0 : (wallNanos * calledSamples) / samples;
-  return { wallNanos, samples, quietSamples, quietNanos, activeNanos: Math.max(calledNanos, cpuNanos) };
+  const calledNanos = samples === 0 ? 0 : (wallNanos * (samples - idleSamples)) / samples;
+  const activeNanos = Math.max(calledNanos, cpuNanos - quietNanos);
+  return { wallNanos, samples, runningSamples, idleCpuNanos, quietSamples, quietNanos, activeNanos };
 }
 
 function cpuTimeNanos({ contexts = [] }: TimeNode): number {
   return contexts.reduce((sum, { cpuTime = 0 }) => sum + cpuTime, 0);
-}
-
-function countRunning({ contexts = [] }: TimeNode): number {
-  return contexts.reduce((count, { cpuTime = 0 }) => (cpuTime > RUNNING_CPU_NANOS ? count + 1 : count), 0);
-}
-
-interface Tally {
-  hits: number;
-  /** Hits outside `(idle)` that found the thread running. */
-  runningHits: number;
-  idleCpuNanos: number;
-}
-
-function tally(root: TimeNode): Tally {
-  const sums: Tally = { hits: 0, runningHits: 0, idleCpuNanos: 0 };
-  const pending = [root];
-  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-    sums.hits += node.hitCount;
-    if (node.name === IDLE) sums.idleCpuNanos += cpuTimeNanos(node);
-    else sums.runningHits += countRunning(node);
-    pending.push(...node.children);
-  }
-  return sums;
 }
