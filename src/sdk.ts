@@ -372,8 +372,8 @@ export class SondeRuntime implements Sonde {
   }
 
   #profileReading(): ProfileReading {
-    const { samplingHz, historySeconds, historyBytes, profilerBytes, cpuSecondsByRoute, ownCpuSeconds, cpuRestarts, heapRestarts } =
-      this.profile.stats();
+    const { samplingHz, historySeconds, historyBytes, profilerBytes, cpuSecondsByRoute, cpuRestarts, heapRestarts } = this.profile.stats();
+    const ownCpuSeconds = this.profile.ownCpuSeconds();
     return {
       samplingHz,
       historySeconds,

@@ -203,11 +203,11 @@ class Soak {
           });
       },
       end: () => {
-        const { rotations, cpuRestarts, heapRestarts, ownCpuSeconds } = engine.stats();
+        const { rotations, cpuRestarts, heapRestarts } = engine.stats();
         this.#counts.rotations += rotations;
         this.#counts.cpuRestarts += cpuRestarts;
         this.#counts.heapRestarts += heapRestarts;
-        this.#counts.rotationMillis += (ownCpuSeconds!.rotation * 1000) / CLOCK_FACTOR;
+        this.#counts.rotationMillis += (engine.ownCpuSeconds()!.rotation * 1000) / CLOCK_FACTOR;
         engine.stop();
       },
     };
