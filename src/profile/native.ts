@@ -4,6 +4,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { constants } from 'node:os';
 import { dirname } from 'node:path';
 import type * as HeapBindings from '@datadog/pprof/out/src/heap-profiler-bindings.js';
 import type * as TimeBindings from '@datadog/pprof/out/src/time-profiler-bindings.js';
@@ -80,8 +81,6 @@ export function createTimeProfiler({ TimeProfiler }: NativeProfilers, options: N
   return profiler;
 }
 
-const SIGPROF = 27;
-
 /**
  * The file of another copy of the addon (each package that depends on it may bring one) that may be sampling now; undefined where there is none, or
  * where the system does not tell. A copy that starts second calls the first one's signal handler. When the first has stopped
@@ -90,7 +89,7 @@ const SIGPROF = 27;
 export function otherCopySampling(): string | undefined {
   try {
     const [, caught = ''] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
-    if ((Number.parseInt(caught.slice(-8), 16) & (1 << (SIGPROF - 1))) === 0) return undefined;
+    if ((Number.parseInt(caught.slice(-8), 16) & (1 << (constants.signals.SIGPROF - 1))) === 0) return undefined;
     const own = dirname(createRequire(__filename).resolve('@datadog/pprof/package.json'));
     const loaded = readFileSync('/proc/self/maps', 'utf8').match(/\/.*\/dd_pprof[^/]*\.node$/gm) ?? [];
     return loaded.find((file) => !file.startsWith(`${own}/`));

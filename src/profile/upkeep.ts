@@ -24,7 +24,7 @@ export interface UpkeepOptions {
 }
 
 /** What is kept up, as far as it runs. */
-export interface Kept {
+interface Kept {
   readonly continuous: ContinuousProfile | undefined;
   readonly heap: HeapSampler | undefined;
 }
@@ -50,8 +50,6 @@ export class Upkeep {
   start(kept: Kept): void {
     this.#kept = kept;
     this.#governedMillis = this.#options.clock.monotonicMillis();
-    // The inspector's reads collect the heap.
-    if (kept.heap === undefined || kept.heap.kind === 'inspector') this.#lookAtMillis = Infinity;
     this.#heartbeat.start();
   }
 
@@ -68,7 +66,9 @@ export class Upkeep {
   #beat(nowMillis: number): void {
     this.#kept.continuous?.windows.tick();
     if (nowMillis - this.#governedMillis >= GOVERN_MILLIS) this.#govern(nowMillis);
-    if (nowMillis >= this.#lookAtMillis) this.#look(nowMillis);
+    const { heap } = this.#kept;
+    // The inspector's reads collect the heap.
+    if (heap?.kind === 'native' && nowMillis >= this.#lookAtMillis) this.#look(heap, nowMillis);
   }
 
   #blocked({ endMillis, durationMillis: upToMillis, cpuMillis, wasWaiting }: LoopBlock): void {
@@ -81,8 +81,7 @@ export class Upkeep {
     stalls.onBlock({ startMillis: endMillis - durationMillis, durationMillis, wasWaiting, sampled });
   }
 
-  #look(nowMillis: number): void {
-    const heap = this.#kept.heap as HeapSampler;
+  #look(heap: HeapSampler, nowMillis: number): void {
     this.#lookAtMillis = nowMillis + Math.max(LOOK_MILLIS, heap.lookMillis * LOOK_PAUSE_FACTOR);
     if (heap.lookMillis <= LOOK_MILLIS_MAX) void this.#options.guard.runAsync('profile allocations', () => heap.look());
   }
