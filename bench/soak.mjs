@@ -2,14 +2,12 @@
 // memory that grows. Begin here: the options, then on each Node the program (soak/program.ts) with profiling and without, then
 // what must hold. A short form of it is run by test/integration/soak.test.ts.
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { build } from 'tsup';
 import { MAJORS } from '../test/helpers/nodes.mjs';
+import { bundle } from './bundle.mjs';
 import { parseOptions, resolveNode, unique } from './plan.mjs';
 import { writeRecord } from './record.mjs';
 
-const ROOT = path.join(import.meta.dirname, '..');
 const MEBIBYTE = 1_048_576;
 
 /** What the profiled process may gain more than the other, from its start on and in its second half. */
@@ -27,24 +25,9 @@ const HELP = `npm run bench:soak -- [options]
   --turns <count>  each cuts one window or more; default 10000, some four minutes on each Node
   --help`;
 
-/** Bundles the program; below the root, so that it finds the addon. Answers the file. */
-export async function bundleProgram() {
-  const cache = path.join(ROOT, '.cache');
-  mkdirSync(cache, { recursive: true });
-  const directory = mkdtempSync(path.join(cache, 'soak-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
-  await build({
-    entry: { program: path.join(import.meta.dirname, 'soak/program.ts') },
-    outDir: directory,
-    format: ['cjs'],
-    target: 'node20',
-    platform: 'node',
-    config: false,
-    silent: true,
-    external: ['@datadog/pprof'],
-    define: { SONDE_VERSION: '"soak"' },
-  });
-  return path.join(directory, 'program.js');
+/** Answers the file of the program. */
+export function bundleProgram() {
+  return bundle(path.join(import.meta.dirname, 'soak/program.ts'), 'soak', { external: ['@datadog/pprof'] });
 }
 
 /** Runs the program to its end; answers its report (see `SoakReport`). Throws with how it ended when it did not end well. */

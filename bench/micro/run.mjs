@@ -2,9 +2,9 @@
 // Begin here: the options, then rounds over the Nodes, each round a fresh process for each Node that times every operation
 // (main.ts), then the tables (table.mjs), the record in bench/results and, with --save, docs/overhead-micro.md.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { build } from 'tsup';
+import { bundle } from '../bundle.mjs';
 import { Child } from '../child.mjs';
 import { pinned, SERVER_CORE } from '../cores.mjs';
 import { describeMachine, describeSubject } from '../machine.mjs';
@@ -74,28 +74,15 @@ function parsePlan(args) {
   return { nodes: which.map(resolveNode), filter: values.filter.toLowerCase(), save: values.save };
 }
 
-/** The path of one file of src and the operations, made as dist is, for this process. Below the root, so that it finds the peers. */
-async function bundleMain() {
-  const cache = path.join(ROOT, '.cache');
-  mkdirSync(cache, { recursive: true });
-  const directory = mkdtempSync(path.join(cache, 'bench-micro-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
-  await build({
-    entry: { main: path.join(import.meta.dirname, 'main.ts') },
-    outDir: directory,
-    format: ['cjs'],
+/** The path of one file of src and the operations, made as dist is, for this process. */
+function bundleMain() {
+  return bundle(path.join(import.meta.dirname, 'main.ts'), 'bench', {
     treeshake: true,
-    target: 'node20',
-    platform: 'node',
     minifySyntax: true,
-    config: false,
-    silent: true,
     // mitata is published as ES modules only; what it asks of other runtimes stays outside, and so do the peers.
     noExternal: ['mitata'],
     external: [/^bun:/, '@mitata/counters', 'pino', 'prom-client', /^@opentelemetry\//],
-    define: { SONDE_VERSION: '"bench"' },
   });
-  return path.join(directory, 'main.js');
 }
 
 /** One result for each Node: its rows, and each round's figures. */
