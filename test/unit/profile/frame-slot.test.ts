@@ -3,22 +3,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  activeSpan,
-  attach,
-  type ActiveSpan,
-  followContext,
-  idsOf,
-  ROOT,
-  runSuppressed,
-  runWith,
-  SPAN_KEY,
-} from '../../../src/core/context.ts';
-import { StderrDiag } from '../../../src/core/diag.ts';
-import { Guard } from '../../../src/core/guard.ts';
-import { SampleLabels } from '../../../src/profile/labels.ts';
+import { attach, followContext, ROOT, runSuppressed, runWith, SPAN_KEY } from '../../../src/core/context.ts';
+import type { SampleLabels } from '../../../src/profile/labels.ts';
 import type { LabelSet } from '../../../src/profile/profile.ts';
-import { Sampler, spanOf, type TestSpan } from './sampler.ts';
+import { createLabels, Sampler, spanOf, type TestSpan } from './sampler.ts';
 
 /** Holders of their own that requests may have at once. */
 const BURST = 50;
@@ -30,18 +18,9 @@ let labels: SampleLabels;
 let sampler: Sampler;
 
 beforeEach(() => {
-  const diag = new StderrDiag('warn', (line) => lines.push(line));
   store = new AsyncLocalStorage();
   sampler = new Sampler(store);
-  labels = new SampleLabels({
-    guard: new Guard(diag),
-    diag,
-    active: activeSpan,
-    idsOf: (span) => idsOf(span as ActiveSpan),
-    routeOf: (span) => (span as TestSpan).route,
-    monotonicMillis: () => millis,
-    prepare: () => {},
-  });
+  labels = createLabels(lines, { monotonicMillis: () => millis });
   labels.start(sampler.native, store);
   followContext({ entering: (active) => labels.entering(active), left: (active, before) => labels.left(active, before) });
 });

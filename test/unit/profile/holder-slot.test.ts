@@ -2,40 +2,18 @@
 // continuation ends or something else becomes active inside it.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  activeSpan,
-  attach,
-  type ActiveSpan,
-  enter,
-  followContext,
-  idsOf,
-  ROOT,
-  runSuppressed,
-  runWith,
-  SPAN_KEY,
-} from '../../../src/core/context.ts';
-import { StderrDiag } from '../../../src/core/diag.ts';
-import { Guard } from '../../../src/core/guard.ts';
-import { SampleLabels } from '../../../src/profile/labels.ts';
+import { attach, enter, followContext, ROOT, runSuppressed, runWith, SPAN_KEY } from '../../../src/core/context.ts';
+import type { SampleLabels } from '../../../src/profile/labels.ts';
 import type { LabelSet } from '../../../src/profile/profile.ts';
-import { Sampler, spanOf, type TestSpan } from './sampler.ts';
+import { createLabels, Sampler, spanOf, type TestSpan } from './sampler.ts';
 
 const lines: string[] = [];
 let labels: SampleLabels;
 let sampler: Sampler;
 
 beforeEach(() => {
-  const diag = new StderrDiag('warn', (line) => lines.push(line));
   sampler = new Sampler();
-  labels = new SampleLabels({
-    guard: new Guard(diag),
-    diag,
-    active: activeSpan,
-    idsOf: (span) => idsOf(span as ActiveSpan),
-    routeOf: (span) => (span as TestSpan).route,
-    monotonicMillis: () => 0,
-    prepare: () => {},
-  });
+  labels = createLabels(lines);
   labels.start(sampler.native, undefined);
   followContext({ entering: (active) => labels.entering(active), left: (active, before) => labels.left(active, before) });
 });

@@ -4,13 +4,11 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import http from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { StderrDiag } from '../../../src/core/diag.ts';
-import { Guard } from '../../../src/core/guard.ts';
 import { describeServer } from '../../../src/instrument/http-semconv.ts';
-import { SampleLabels } from '../../../src/profile/labels.ts';
+import type { SampleLabels } from '../../../src/profile/labels.ts';
 import { ServerRequests } from '../../../src/request.ts';
 import { Harness, request, Servers } from '../../helpers/harness.ts';
-import { Sampler, spanOf, type TestSpan } from './sampler.ts';
+import { createLabels, Sampler, spanOf, type TestSpan } from './sampler.ts';
 
 const lines: string[] = [];
 let labels: SampleLabels;
@@ -24,15 +22,7 @@ const routeAt = (context: object | undefined): string | undefined => context && 
 
 beforeEach(() => {
   active = new AsyncLocalStorage();
-  labels = new SampleLabels({
-    guard: new Guard(new StderrDiag('warn', (line) => lines.push(line))),
-    diag: new StderrDiag('warn', (line) => lines.push(line)),
-    active: () => active.getStore(),
-    idsOf: (span) => span as TestSpan,
-    routeOf: (span) => (span as TestSpan).route,
-    monotonicMillis: () => 0,
-    prepare: () => {},
-  });
+  labels = createLabels(lines, { active: () => active.getStore() });
 });
 
 afterEach(() => {
@@ -217,16 +207,10 @@ describe('without AsyncContextFrame', () => {
 
   test('what it makes active that fails is no concern of the application', async () => {
     labels.stop();
-    labels = new SampleLabels({
-      guard: new Guard(new StderrDiag('warn', (line) => lines.push(line))),
+    labels = createLabels(lines, {
       active: () => {
         throw new Error('broken');
       },
-      diag: new StderrDiag('warn', (line) => lines.push(line)),
-      idsOf: (span) => span as TestSpan,
-      routeOf: () => '',
-      monotonicMillis: () => 0,
-      prepare: () => {},
     });
     start(sampler);
     labels.begun(spanOf(''));

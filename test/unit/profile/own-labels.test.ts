@@ -2,27 +2,16 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { StderrDiag } from '../../../src/core/diag.ts';
-import { Guard } from '../../../src/core/guard.ts';
-import { type OwnLabels, SampleLabels } from '../../../src/profile/labels.ts';
+import type { OwnLabels, SampleLabels } from '../../../src/profile/labels.ts';
 import type { LabelSet } from '../../../src/profile/profile.ts';
-import { Sampler } from './sampler.ts';
+import { createLabels, Sampler } from './sampler.ts';
 
 const lines: string[] = [];
 let labels: SampleLabels;
 
 beforeEach(() => {
   lines.length = 0;
-  const diag = new StderrDiag('warn', (line) => lines.push(line));
-  labels = new SampleLabels({
-    guard: new Guard(diag),
-    diag,
-    active: () => undefined,
-    idsOf: () => ({ traceId: '', spanId: '', traceFlags: 0 }),
-    routeOf: () => '',
-    monotonicMillis: () => 1000,
-    prepare: () => {},
-  });
+  labels = createLabels(lines, { active: () => undefined, monotonicMillis: () => 1000 });
 });
 
 describe.each(['with', 'without'])('%s AsyncContextFrame', (which) => {

@@ -1,8 +1,10 @@
 // The addon's profiler as the labels see it, with the same four members; `sample` does what its signal handler does. The real
 // one, under load and on each Node, is in contract/pprof-labels.test.ts.
 import type { AsyncLocalStorage } from 'node:async_hooks';
-import { SPAN_KEY, type StoredSpan } from '../../../src/core/context.ts';
-import type { SampleLabels } from '../../../src/profile/labels.ts';
+import { activeSpan, type ActiveSpan, idsOf, SPAN_KEY, type StoredSpan } from '../../../src/core/context.ts';
+import { StderrDiag } from '../../../src/core/diag.ts';
+import { Guard } from '../../../src/core/guard.ts';
+import { SampleLabels, type SampleLabelsOptions } from '../../../src/profile/labels.ts';
 import type { NativeTimeProfiler } from '../../../src/profile/native.ts';
 
 export class Sampler {
@@ -37,6 +39,21 @@ export class Sampler {
   get native(): NativeTimeProfiler {
     return this as unknown as NativeTimeProfiler;
   }
+}
+
+/** Labels of what is active in the context; `lines` gets what they say. */
+export function createLabels(lines: string[], options: Partial<SampleLabelsOptions> = {}): SampleLabels {
+  const diag = new StderrDiag('warn', (line) => lines.push(line));
+  return new SampleLabels({
+    guard: new Guard(diag),
+    diag,
+    active: activeSpan,
+    idsOf: (span) => idsOf(span as ActiveSpan),
+    routeOf: (span) => (span as TestSpan).route,
+    monotonicMillis: () => 0,
+    prepare: () => {},
+    ...options,
+  });
 }
 
 export interface TestSpan extends StoredSpan {
