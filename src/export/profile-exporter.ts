@@ -85,6 +85,8 @@ export class ProfileExporter {
     await this.flush(timeoutMillis);
     this.#closed = true;
     this.#schedule?.stop();
+    // The receiver hangs, or wants to be left alone for longer than there is.
+    if (this.#due) this.#delivery.drop('shutdown', (await this.#take())?.length ?? 0);
     this.#deps.source.stop();
     this.#delivery.close();
     for (const { items } of this.#queue.splice(0)) this.#delivery.drop('shutdown', items);
@@ -118,13 +120,18 @@ export class ProfileExporter {
   }
 
   async #takeAndEncode(): Promise<void> {
-    const { guard, source } = this.#deps;
+    const { guard } = this.#deps;
     const { part } = this.#encoding;
-    const profiles = await guard.runAsync(`${part}:take`, () => source.take());
+    const profiles = await this.#take();
     if (profiles === undefined || profiles.length === 0) return;
     const messages = await guard.runAsync(`${part}:encode`, () => this.#encoding.encode(profiles));
     if (messages === undefined) this.#delivery.drop('serialization_failed', profiles.length);
     for (const message of messages ?? []) this.#enqueue(message);
+  }
+
+  async #take(): Promise<readonly Profile[] | undefined> {
+    const { guard, source } = this.#deps;
+    return await guard.runAsync(`${this.#encoding.part}:take`, () => source.take());
   }
 
   #enqueue(message: Message<Uint8Array>): void {

@@ -378,6 +378,21 @@ describe('windows', () => {
     await exporter.shutdown(1);
   });
 
+  it('that end while the receiver wants to be left alone are counted as dropped', async () => {
+    const server = await startReceiver((response) => response.writeHead(503, { 'retry-after': '120' }).end());
+    closers.push(server.close);
+    const { exporter, source } = pushing(new URL(server.url).origin);
+    source.offer(cpuProfile());
+    await exporter.flush(5000);
+    source.offer(cpuProfile(), wallProfile());
+
+    await exporter.shutdown(1000);
+
+    expect(server.requests).toHaveLength(1);
+    expect(exporter.stats().queueSize).toBe(0);
+    expect(counted(exporter)).toBe(3);
+  });
+
   it('that cannot be encoded are dropped and counted, and do not stop the next', async () => {
     const server = await pyroscope();
     const source = new OfferedProfiles();
