@@ -58,6 +58,10 @@ export interface Config {
   readonly knownMethods: readonly string[];
   readonly promClientMetrics: boolean;
   readonly console: ConsoleMode;
+  /** Samples a second of continuous profiles. */
+  readonly profilingHz: number;
+  /** Mean bytes between two samples of the heap. */
+  readonly heapIntervalBytes: number;
   readonly profileHistoryBytes: number;
   readonly stallMillis: number;
   readonly overheadCpuPercent: number;
@@ -119,6 +123,13 @@ export function readConfig(options: Options, env: Environment): { config: Config
     ),
     promClientMetrics: reader.flag(['promClientMetrics', options.promClientMetrics], ['SONDE_PROM_CLIENT_METRICS'], true),
     console: reader.oneOf(['console', options.console], ['SONDE_LOGS_CONSOLE'], ['json', 'all', 'off'], 'json'),
+    profilingHz: reader.integer(['profile.hz', options.profile?.hz], ['SONDE_PROFILING_HZ'], [10, 500], 49),
+    heapIntervalBytes: reader.integer(
+      ['profile.heapIntervalBytes', options.profile?.heapIntervalBytes],
+      ['SONDE_PROFILING_HEAP_INTERVAL_BYTES'],
+      [16_384, 67_108_864],
+      1_048_576,
+    ),
     profileHistoryBytes: reader.integer(
       ['profile.historyBytes', options.profile?.historyBytes],
       ['SONDE_PROFILING_HISTORY_BYTES'],

@@ -22,6 +22,10 @@ export interface Options {
   readonly port?: number;
   readonly token?: string;
   readonly profile?: {
+    /** CPU samples a second, 10 to 500; 49. */
+    readonly hz?: number;
+    /** Mean bytes that are allocated between two samples of the heap; 1 MiB. */
+    readonly heapIntervalBytes?: number;
     /** Bytes that profiles of the past may take; 8 MiB. */
     readonly historyBytes?: number;
     /** A block of the event loop this long is a stall; 100. */

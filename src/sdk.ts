@@ -419,14 +419,17 @@ export class SondeRuntime implements Sonde {
   }
 
   #profileEngine(v8ProfilerNext: V8ProfilerNext): ProfileEngine {
-    const { profiling, profileHistoryBytes, overheadCpuPercent, overheadMemoryBytes, stallMillis } = this.#config;
+    const { profiling, profilingHz, heapIntervalBytes, profileHistoryBytes, overheadCpuPercent, overheadMemoryBytes, stallMillis } =
+      this.#config;
     const { stalls } = this;
     const engine = new ProfileEngine({
       guard: this.#guard,
       diag: this.#diag,
       clock: this.#clock,
       cpu: profiling,
+      hz: profilingHz,
       heap: profiling || this.#config.leaks,
+      heapIntervalBytes,
       history: { seconds: READ_SECONDS_MAX, bytes: profileHistoryBytes },
       budget: { cpu: overheadCpuPercent / 100, bytes: overheadMemoryBytes },
       ownDirectory: __dirname,
@@ -464,6 +467,7 @@ export class SondeRuntime implements Sonde {
     const detector = new LeakDetector({
       ownership: { ownDirectory: __dirname },
       settings: this.#config.leakSettings,
+      sampleBytes: this.#config.heapIntervalBytes,
       collectGarbage: () => engine.collectGarbage(),
       guard: this.#guard,
       clock: this.#clock,

@@ -4,7 +4,6 @@
 // the time. In each turn it works and cuts a window, while heap and CPU are read and worker threads come and are killed. Those are
 // not profiled, as Sonde does not: a thread that is terminated may collect the addon's profiler together with its holders,
 // which it then frees twice (Node 24, one in some two hundred).
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import type { Clock } from '../../src/core/clock.ts';
@@ -12,10 +11,11 @@ import { StderrDiag } from '../../src/core/diag.ts';
 import { Guard } from '../../src/core/guard.ts';
 import { ContinuousProfile } from '../../src/profile/continuous.ts';
 import { ProfileEngine } from '../../src/profile/engine.ts';
-import { SampleLabels } from '../../src/profile/labels.ts';
+import type { SampleLabels } from '../../src/profile/labels.ts';
 import { loadNativeProfilers, type NativeProfilers } from '../../src/profile/native.ts';
 import { encodePprof } from '../../src/profile/pprof.ts';
 import { ProfileError } from '../../src/profile/profile-error.ts';
+import { active, createActive, createLabels } from '../labels.ts';
 import { seeded, Work } from './work.ts';
 
 /** What soak.mjs hands over as JSON. */
@@ -69,32 +69,11 @@ class FastClock implements Clock {
   }
 }
 
-interface Active {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly traceFlags: number;
-  readonly route: string;
-  readonly startMonotonicMillis: number;
-}
-
 const failures: string[] = [];
 // The governor and the restarts of samplers are said, and are no failures.
 const diag = new StderrDiag('warn', (line) => /failed|is not running|are off/.test(line) && failures.push(line));
 const guard = new Guard(diag);
 const clock = new FastClock();
-const active = new AsyncLocalStorage<Active>();
-
-function createLabels(): SampleLabels {
-  return new SampleLabels({
-    guard,
-    diag,
-    active: () => active.getStore(),
-    idsOf: (span) => span as Active,
-    routeOf: (span) => (span as Active).route,
-    monotonicMillis: () => performance.now(),
-    prepare: () => {},
-  });
-}
 
 /** One of the lives: what is done in each of its turns, and how it ends. */
 interface Life {
@@ -108,7 +87,7 @@ class Soak {
   readonly #workers = new Set<Worker>();
   readonly #reads = new Set<Promise<void>>();
   readonly #counts = { rotations: 0, workers: 0, reads: 0, rateChanges: 0, cpuRestarts: 0, heapRestarts: 0, rotationMillis: 0 };
-  labels = createLabels();
+  labels = createLabels(guard, diag);
 
   async run({ turns, isProfiled }: Plan): Promise<SoakReport> {
     const started = performance.now();
@@ -144,14 +123,7 @@ class Soak {
 
   /** A request: work, a wait, work. */
   async #serve(turn: number): Promise<void> {
-    const id = turn.toString(16);
-    const request: Active = {
-      traceId: id.padStart(32, '0'),
-      spanId: id.padStart(16, '0'),
-      traceFlags: turn % 4 === 0 ? 0 : 1,
-      route: `/route/${turn % 20}`,
-      startMonotonicMillis: performance.now(),
-    };
+    const request = createActive(turn, `/route/${turn % 20}`, turn % 4 === 0 ? 0 : 1);
     await active.run(request, async () => {
       await nextTurn();
       this.labels.begun(request);
@@ -164,7 +136,7 @@ class Soak {
 
   /** The engine as sdk.ts has it, but for a budget that it must exceed. */
   async #engineLife(): Promise<Life> {
-    const labels = createLabels();
+    const labels = createLabels(guard, diag);
     this.labels = labels;
     const engine = new ProfileEngine({
       guard,
@@ -172,6 +144,8 @@ class Soak {
       clock,
       cpu: true,
       heap: true,
+      heapIntervalBytes: 1_048_576,
+      hz: 99,
       history: HISTORY,
       budget: { cpu: 0, bytes: HISTORY.bytes },
       ownDirectory: __dirname,
@@ -215,7 +189,7 @@ class Soak {
 
   /** Continuous profiling by itself, whose rate can be chosen. */
   async #samplerLife(): Promise<Life> {
-    const labels = createLabels();
+    const labels = createLabels(guard, diag);
     this.labels = labels;
     const profile = createContinuous(loadNativeProfilers(), labels);
     const { windows } = profile;
@@ -267,6 +241,7 @@ function createContinuous(native: NativeProfilers, labels: SampleLabels): Contin
     guard,
     diag,
     clock,
+    hz: 99,
     history: HISTORY,
     budget: { cpu: 1, bytes: HISTORY.bytes },
     ownDirectory: __dirname,

@@ -10,7 +10,7 @@ import { CallTree } from './call-tree.ts';
 import type { LeakFinding, LeakVerdict, Observation, StillGrows } from './findings.ts';
 import { Findings } from './findings.ts';
 import { AGE_GROUPS, GrowthWindow } from './growth-window.ts';
-import { SiteIndex } from './sites.ts';
+import { type GrowthLimits, SiteIndex } from './sites.ts';
 import type { TrendPoint } from './trend.ts';
 import { isRising, slopeBytesPerSecond } from './trend.ts';
 
@@ -24,8 +24,8 @@ export interface LeakSettings {
 }
 
 /**
- * For services. Ten minutes outlast most caches' filling. 32 MiB are 64 samples, so the sampling error (one in
- * eight) is far below the growth; over the three windows that finds from 192 down to 12 MiB an hour.
+ * For services. Ten minutes outlast most caches' filling. 32 MiB are 32 samples, so the sampling error (one in
+ * six) is far below the growth; over the three windows that finds from 192 down to 12 MiB an hour.
  */
 export const LEAK_SETTINGS: LeakSettings = { warmUpSeconds: 60, windowSeconds: 600, minGrowthBytes: 32 * 1024 * 1024 };
 
@@ -33,6 +33,8 @@ export interface LeakDetectorOptions {
   readonly guard: Guard;
   readonly clock: Clock;
   readonly settings: LeakSettings;
+  /** Mean bytes between two of the samples. */
+  readonly sampleBytes: number;
   /** The live samples of V8's heap sampler, or undefined when earlier ones were lost (ProfileEngine.heapSamples). */
   readonly readSamples: () => Promise<HeapSamples | undefined>;
   /** Collects all garbage (ProfileEngine.collectGarbage). */
@@ -71,6 +73,7 @@ export class LeakDetector {
   readonly #epochMillis: number;
   readonly #windows = WINDOW_FACTORS.map((factor) => new GrowthWindow(factor));
   readonly #findings = new Findings();
+  readonly #growthLimits: GrowthLimits;
   readonly #liveHeapBytes: () => number;
   readonly #heapLimitBytes: number;
   /** The lowest live heap of each epoch that had a major collection. */
@@ -84,6 +87,7 @@ export class LeakDetector {
 
   constructor(options: LeakDetectorOptions) {
     this.#options = options;
+    this.#growthLimits = { minGrowthBytes: options.settings.minGrowthBytes, sampleBytes: options.sampleBytes };
     this.#epochMillis = (options.settings.windowSeconds * 1000) / AGE_GROUPS;
     this.#liveHeapBytes = options.liveHeapBytes ?? oldGenerationBytes;
     this.#heapLimitBytes = options.heapLimitBytes ?? getHeapStatistics().heap_size_limit;
@@ -161,7 +165,7 @@ export class LeakDetector {
     // A first collection says nothing against a leak; its survivors are judged by age and growth all the same.
     const heapRises = points.length < 2 || (isRising(points) && slope * seconds >= settings.minGrowthBytes);
     const index = new SiteIndex(tree, boundaries);
-    return index.growing(start.liveBytes, settings.minGrowthBytes).map((growth) => ({
+    return index.growing(start.liveBytes, this.#growthLimits).map((growth) => ({
       ...growth,
       heapRises,
       window,
@@ -195,7 +199,7 @@ export class LeakDetector {
   #isSuspicious(window: GrowthWindow, index: SiteIndex): boolean {
     const { start } = window;
     if (start === undefined) return false;
-    const growths = index.growing(start.liveBytes, this.#options.settings.minGrowthBytes);
+    const growths = index.growing(start.liveBytes, this.#growthLimits);
     return growths.some(({ keys }) => !this.#findings.isLeak(keys));
   }
 

@@ -17,6 +17,14 @@ export interface Growth {
   readonly grownBytes: number;
 }
 
+/** What growth is measured by. */
+export interface GrowthLimits {
+  /** What a function must gain at least. */
+  readonly minGrowthBytes: number;
+  /** Mean bytes between two samples of the heap. */
+  readonly sampleBytes: number;
+}
+
 /** What is alive of what was allocated in one place; young is what came after the first boundary. */
 interface NodeSurvivors {
   liveBytes: number;
@@ -31,9 +39,6 @@ interface Survivors extends NodeSurvivors {
   /** Young bytes by callee. */
   readonly callees: Map<SiteNode, number>;
 }
-
-/** Mean bytes between two samples; the engine's setting. */
-const SAMPLE_BYTES: number = 512 * 1024;
 
 /** Age groups that may be empty by chance: of eight groups with 24 samples in all, one is in every fourth case. */
 const EMPTY_AGES_MAX = 1;
@@ -76,12 +81,12 @@ export class SiteIndex {
    * Functions that have kept more and more since `before` (liveBytes at the first boundary), most first: the
    * deepest ones that account for it.
    */
-  growing(before: ReadonlyMap<string, number>, minGrowthBytes: number): Growth[] {
+  growing(before: ReadonlyMap<string, number>, { minGrowthBytes, sampleBytes }: GrowthLimits): Growth[] {
     const grown = new Map<SiteNode, number>();
     for (const [siteNode, survivors] of this.#survivors) {
       const grownBytes = survivors.liveBytes - (before.get(siteNode.key) ?? 0);
       // Three standard deviations of a sum of that many samples; nine samples are the least that can pass.
-      const noiseBytes = 3 * Math.sqrt(survivors.youngSamples) * SAMPLE_BYTES;
+      const noiseBytes = 3 * Math.sqrt(survivors.youngSamples) * sampleBytes;
       if (grownBytes >= Math.max(minGrowthBytes, noiseBytes) && hasEveryAge(survivors.ages)) grown.set(siteNode, grownBytes);
     }
     const growths = [...grown]

@@ -10,7 +10,6 @@ import { Governor } from './governor.ts';
 import type { SampleLabels } from './labels.ts';
 import type { NativeProfilers } from './native.ts';
 import { OwnCost, type OwnCpuSeconds } from './own-cost.ts';
-import { SAMPLING_INTERVAL_MICROS } from './v8.ts';
 import type { Stretch } from './stretch.ts';
 import type { RingLimits } from './window-ring.ts';
 
@@ -39,6 +38,8 @@ export interface ContinuousOptions {
   readonly guard: Guard;
   readonly diag: Diag;
   readonly clock: Clock;
+  /** Samples a second within the budget. */
+  readonly hz: number;
   readonly history: RingLimits;
   readonly budget: Budget;
   readonly ownDirectory: string;
@@ -64,11 +65,11 @@ export class ContinuousProfile {
   constructor(options: ContinuousOptions) {
     const { native, diag, labels, guard, clock, history: limits } = options;
     this.#options = options;
-    this.#sampler = new CpuSampler({ native, diag, labels }, SAMPLING_INTERVAL_MICROS);
+    this.#sampler = new CpuSampler({ native, diag, labels }, intervalMicros(options.hz));
     this.#costs = new CpuCosts(options.ownDirectory);
     this.windows = new CpuWindows({ sampler: this.#sampler, guard, clock, costs: this.#costs, limits });
     this.#own = new OwnCost({ costs: this.#costs, rotationMillis: () => this.windows.rotationMillis });
-    this.#governor = new Governor(options.budget.cpu);
+    this.#governor = new Governor(options.budget.cpu, options.hz);
   }
 
   /** Samples a second. */
@@ -128,9 +129,12 @@ export class ContinuousProfile {
         `Sonde itself needed more than its budget of ${budget.cpu * 100} % of a core; the CPU is sampled at ${hz} Hz from now on, see sonde_overhead_* in /metrics`,
       );
     }
-    const intervalMicros = Math.round(1e6 / hz);
-    if (intervalMicros === this.#sampler.intervalMicros) return false;
-    this.windows.changeInterval(intervalMicros);
+    if (intervalMicros(hz) === this.#sampler.intervalMicros) return false;
+    this.windows.changeInterval(intervalMicros(hz));
     return true;
   }
+}
+
+function intervalMicros(hz: number): number {
+  return Math.round(1e6 / hz);
 }

@@ -25,8 +25,12 @@ export interface ProfileEngineOptions extends UpkeepOptions {
   readonly diag: Diag;
   /** Profile CPU and wall time (`SONDE_PROFILING`). */
   readonly cpu: boolean;
+  /** Samples a second of continuous profiles, within the budget. */
+  readonly hz: number;
   /** Sample the heap (`SONDE_PROFILING` or `SONDE_LEAKS`). */
   readonly heap: boolean;
+  /** Mean bytes between two samples of it. */
+  readonly heapIntervalBytes: number;
   /** What is kept of the past. */
   readonly history: RingLimits;
   readonly budget: Budget;
@@ -108,6 +112,12 @@ export class ProfileEngine {
       },
       options.v8ProfilerNext,
     );
+  }
+
+  /** Makes what labels need before anything is sampled: 10 to 25 ms, once. */
+  prepare(): void {
+    if (this.#state !== 'new' || !this.#options.cpu) return;
+    this.#options.guard.run('profile prepare', () => this.#createContinuous());
   }
 
   /** Loads and starts the profilers, once; blocks for 20 to 140 ms. What cannot start is said once and replaced. */
@@ -290,12 +300,6 @@ export class ProfileEngine {
     return this.#state === 'stopped';
   }
 
-  /** Makes what labels need before anything is sampled: 10 to 25 ms, once. */
-  prepare(): void {
-    if (this.#state !== 'new' || !this.#options.cpu) return;
-    this.#options.guard.run('profile prepare', () => this.#createContinuous());
-  }
-
   #loadNative(): NativeProfilers | undefined {
     if (this.#hasLoaded) return this.#native;
     this.#hasLoaded = true;
@@ -310,8 +314,8 @@ export class ProfileEngine {
   #createContinuous(): void {
     const native = this.#loadNative();
     if (native === undefined || this.#continuous !== undefined) return;
-    const { guard, diag, clock, labels, ownDirectory, history, budget } = this.#options;
-    this.#continuous = new ContinuousProfile({ native, guard, diag, clock, labels, ownDirectory, history, budget });
+    const { guard, diag, clock, hz, labels, ownDirectory, history, budget } = this.#options;
+    this.#continuous = new ContinuousProfile({ native, guard, diag, clock, hz, labels, ownDirectory, history, budget });
   }
 
   #startWindows(): void {
@@ -326,8 +330,8 @@ export class ProfileEngine {
   }
 
   async #startHeap(native: NativeProfilers | undefined): Promise<void> {
-    const { diag, clock } = this.#options;
-    const heap = new HeapSampler({ native: native?.heap, diag, clock });
+    const { diag, clock, heapIntervalBytes: intervalBytes } = this.#options;
+    const heap = new HeapSampler({ native: native?.heap, diag, clock, intervalBytes });
     this.#heap = heap;
     try {
       await heap.start();

@@ -1,14 +1,11 @@
 // Decides how often the CPU is sampled, from what profiling costs and from whether there is anything to see. Pure: told
 // once in ten seconds, answers a rate. Owned by the engine, which measures and obeys.
 
-/** 99 Hz: prime to the 10 ms and 100 ms timers of applications, so that samples do not fall into step with them. */
-export const RATE_HZ = 99;
-
-/** Rates below it, for who is above the budget. */
+/** Rates for who is above the budget: prime to the timers of applications, so that samples do not fall into step with them. */
 const REDUCED_HZ: readonly number[] = [49, 19];
 
 /**
- * An idle process pays for being woken: 0.5 to 1.5 % of a core at the full rate, a quarter of that at this one. Going back
+ * An idle process pays for being woken: some 0.01 % of a core for each sample a second. Going back
  * blocks for 10 to 60 ms, as V8 lists all compiled code again, so it must be idle for long, and busy for good.
  */
 const IDLE_HZ = 19;
@@ -37,13 +34,16 @@ export interface Decision {
 
 export class Governor {
   readonly #cpuBudget: number;
+  /** What may be chosen, the highest first. */
+  readonly #ratesHz: readonly number[];
   #reductions = 0;
   #idleSeconds = 0;
   #overSeconds = 0;
 
-  /** `cpuBudget` is what Sonde may use of one core, 0 to 1. */
-  constructor(cpuBudget: number) {
+  /** `cpuBudget` is what Sonde may use of one core, 0 to 1; `fullHz` the rate within it. */
+  constructor(cpuBudget: number, fullHz: number) {
     this.#cpuBudget = cpuBudget;
+    this.#ratesHz = [fullHz, ...REDUCED_HZ.filter((hz) => hz < fullHz)];
   }
 
   decide(seen: Observation): Decision {
@@ -56,13 +56,13 @@ export class Governor {
   }
 
   #rate(): number {
-    const allowed = this.#reductions === 0 ? RATE_HZ : (REDUCED_HZ[this.#reductions - 1] as number);
+    const allowed = this.#ratesHz[this.#reductions] as number;
     return this.#idleSeconds >= IDLE_SECONDS_MIN ? Math.min(IDLE_HZ, allowed) : allowed;
   }
 
   #reduces({ seconds, overheadCpuSeconds }: Observation): boolean {
     this.#overSeconds = overheadCpuSeconds > this.#cpuBudget * seconds ? this.#overSeconds + seconds : 0;
-    if (this.#overSeconds < OVER_SECONDS_MIN || this.#reductions >= REDUCED_HZ.length) return false;
+    if (this.#overSeconds < OVER_SECONDS_MIN || this.#reductions >= this.#ratesHz.length - 1) return false;
     this.#reductions += 1;
     this.#overSeconds = 0;
     return true;

@@ -9,7 +9,7 @@ import { InspectorHeap } from './inspector.ts';
 import type { NativeHeapProfiler } from './native.ts';
 import type { Profile } from './profile.ts';
 import { ProfileError } from './profile-error.ts';
-import { type AllocationNode, fromAllocationTree, fromHeapSamples, HEAP_INTERVAL_BYTES, withAllocations } from './v8.ts';
+import { type AllocationNode, fromAllocationTree, fromHeapSamples, withAllocations } from './v8.ts';
 
 const STACK_DEPTH = 64;
 
@@ -20,12 +20,15 @@ export interface HeapSamplerOptions {
   readonly native: NativeHeapProfiler | undefined;
   readonly diag: Diag;
   readonly clock: Clock;
+  /** Mean bytes between two samples. */
+  readonly intervalBytes: number;
 }
 
 export class HeapSampler {
   readonly #native: NativeHeapProfiler | undefined;
   readonly #diag: Diag;
   readonly #clock: Clock;
+  readonly #intervalBytes: number;
   readonly #inspector = new InspectorHeap();
   readonly #allocations = new Allocations();
   #lookMillis = 0;
@@ -33,10 +36,11 @@ export class HeapSampler {
   #lost = false;
   #restarts = 0;
 
-  constructor({ native, diag, clock }: HeapSamplerOptions) {
+  constructor({ native, diag, clock, intervalBytes }: HeapSamplerOptions) {
     this.#native = native;
     this.#diag = diag;
     this.#clock = clock;
+    this.#intervalBytes = intervalBytes;
   }
 
   get kind(): 'native' | 'inspector' {
@@ -50,8 +54,8 @@ export class HeapSampler {
 
   /** Starts sampling: below 1 ms, and 10 to 80 for the inspector the first time. */
   async start(): Promise<void> {
-    if (this.#native === undefined) return await this.#inspector.startSampling();
-    this.#native.startSamplingHeapProfiler(HEAP_INTERVAL_BYTES, STACK_DEPTH);
+    if (this.#native === undefined) return await this.#inspector.startSampling(this.#intervalBytes);
+    this.#native.startSamplingHeapProfiler(this.#intervalBytes, STACK_DEPTH);
     // Now, or the first look would be taken for a slow one, and slow ones are not repeated.
     await this.#unlessForbidden(() => this.#inspector.open());
   }
@@ -63,14 +67,14 @@ export class HeapSampler {
 
   /** The live heap by allocation stack. Rejects with 503 when the sampler was gone; it is then running again. */
   async read(): Promise<Profile> {
-    const startEpochMillis = this.#clock.epochMillis(this.#clock.monotonicMillis());
+    const options = { startEpochMillis: this.#clock.epochMillis(this.#clock.monotonicMillis()), intervalBytes: this.#intervalBytes };
     const { external } = process.memoryUsage();
     if (this.#native === undefined) {
       const profile = await this.#inspector.samples();
-      if (profile !== undefined) return fromHeapSamples(profile, external, startEpochMillis);
+      if (profile !== undefined) return fromHeapSamples(profile, external, options);
     } else {
       const tree = allocationTree(this.#native);
-      if (tree !== undefined) return fromAllocationTree(tree, external, startEpochMillis);
+      if (tree !== undefined) return fromAllocationTree(tree, external, options);
     }
     return await this.#stolen();
   }

@@ -3,7 +3,7 @@
 import type { Profiler } from 'node:inspector';
 import type { Session } from 'node:inspector/promises';
 import type { HeapSamples } from '../core/heap-samples.ts';
-import { HEAP_INTERVAL_BYTES, SAMPLING_INTERVAL_MICROS } from './v8.ts';
+import { ON_REQUEST_INTERVAL_MICROS } from './v8.ts';
 
 async function connect(): Promise<Session> {
   const inspector = await import('node:inspector/promises');
@@ -13,7 +13,10 @@ async function connect(): Promise<Session> {
 }
 
 /** CPU profile of the time until `until` resolves; runs beside any other profiler. Rejects as `until` does. */
-export async function profileCpu(until: () => Promise<void>, intervalMicros: number = SAMPLING_INTERVAL_MICROS): Promise<Profiler.Profile> {
+export async function profileCpu(
+  until: () => Promise<void>,
+  intervalMicros: number = ON_REQUEST_INTERVAL_MICROS,
+): Promise<Profiler.Profile> {
   const session = await connect();
   try {
     await session.post('Profiler.enable');
@@ -76,9 +79,9 @@ export class InspectorHeap {
   }
 
   /** Starts V8's sampling heap profiler; every read of samples started here forces a full collection. */
-  async startSampling(): Promise<void> {
+  async startSampling(intervalBytes: number): Promise<void> {
     const session = await this.#connected();
-    await session.post('HeapProfiler.startSampling', { samplingInterval: HEAP_INTERVAL_BYTES });
+    await session.post('HeapProfiler.startSampling', { samplingInterval: intervalBytes });
   }
 
   /** The live samples, or undefined when no sampler is running. */

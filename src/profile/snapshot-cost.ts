@@ -17,7 +17,7 @@ const OBJECT_BYTES_DEFAULT = 40;
 /** Averages beyond these are chance: an object has at least a header and a word, and every program has its code. */
 const OBJECT_BYTES_RANGE = [24, 400] as const;
 
-/** Sampled memory from which the average is worth something: 32 samples at 512 KiB. */
+/** Sampled memory from which the average is worth something: some 16 samples. */
 const SAMPLED_BYTES_MIN = 16e6;
 
 /** Measured 320 to 1010 an object, and the sampler finds 0.5 to 1.2 of the objects that the snapshot has. */

@@ -2,7 +2,7 @@
 // time since the one before it, and not for one interval: what cannot be interrupted (a long read, a stopped process) has few.
 import type { Profile, ValueType } from './profile.ts';
 import { ProfileBuilder } from './profile.ts';
-import { labelIdsOf, namedFrame, SAMPLING_INTERVAL_MICROS, type TimeNode, type TimeTree, type TimeTreeOptions } from './v8.ts';
+import { labelIdsOf, namedFrame, type TimeNode, type TimeTree, type TimeTreeOptions } from './v8.ts';
 
 const SAMPLES: ValueType = { type: 'samples', unit: 'count' };
 const WALL: ValueType = { type: 'wall', unit: 'nanoseconds' };
@@ -59,7 +59,7 @@ interface Moment {
 
 /** What was sampled between two moments in epoch microseconds; nothing where samples have no time. */
 export function stretchOf(tree: TimeTree, options: StretchOptions): Stretch {
-  const { toMicros, activeOf, intervalMicros = SAMPLING_INTERVAL_MICROS } = options;
+  const { toMicros, activeOf, intervalMicros } = options;
   const builder = new ProfileBuilder(2);
   const { moments, fromMicros } = sinceLastPause(momentsOf(builder, tree, options), options.fromMicros, intervalMicros);
   const labelIds = labelIdsOf(builder, 0, options);

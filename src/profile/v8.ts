@@ -4,17 +4,13 @@
 import type { Profiler } from 'node:inspector';
 import type { HeapSamples, HeapSamplesNode } from '../core/heap-samples.ts';
 import { scriptPath } from '../core/script-path.ts';
-import { RATE_HZ } from './governor.ts';
 import type { LabelSet, Profile, ProfileHead, ValueType } from './profile.ts';
 import { addAll, NO_LABELS, ProfileBuilder } from './profile.ts';
 import type { StackTable } from './stack-table.ts';
 import type { Allocations } from './allocations.ts';
 
-/** The usual distance between samples. */
-export const SAMPLING_INTERVAL_MICROS: number = Math.round(1e6 / RATE_HZ);
-
-/** Mean bytes between two heap samples: below 1 % of CPU even for an allocation-heavy loop. */
-export const HEAP_INTERVAL_BYTES: number = 512 * 1024;
+/** Between samples of a profile that is taken on request: 99 Hz, prime to the 10 ms and 100 ms timers of applications. */
+export const ON_REQUEST_INTERVAL_MICROS: number = Math.round(1e6 / 99);
 
 const SAMPLES: ValueType = { type: 'samples', unit: 'count' };
 const CPU: ValueType = { type: 'cpu', unit: 'nanoseconds' };
@@ -70,7 +66,7 @@ export interface AllocationNode extends NamedNode {
 export interface TimeTreeOptions {
   readonly startEpochMillis: number;
   /** The distance between samples that was asked for. */
-  readonly intervalMicros?: number;
+  readonly intervalMicros: number;
   /** What the context of a hit says. */
   readonly labelsOf?: (context: object) => LabelSet;
   /** Name of the thread, for the label `thread`; none without it. */
@@ -87,7 +83,7 @@ export interface TimeTreeOptions {
  * `labelsOf` answers for its context; whole nanoseconds make the sum over labels exact.
  */
 export function fromTimeTree(tree: TimeTree, options: TimeTreeOptions, activity: Activity = activityOf(tree)): Profile {
-  const { intervalMicros = SAMPLING_INTERVAL_MICROS, thread } = options;
+  const { intervalMicros, thread } = options;
   const measured = tree.hasCpuTime === true;
   const { wallNanos, samples, runningSamples, idleCpuNanos } = activity;
   const spreadNanos = runningSamples > 0 ? Math.round(idleCpuNanos / runningSamples) : 0;
@@ -138,11 +134,19 @@ export function fromCpuProfile(profile: Profiler.Profile, startEpochMillis: numb
     children: (node.children ?? []).map((id) => toTimeNode(byId.get(id) as Profiler.ProfileNode)),
   });
   const topDownRoot = toTimeNode(profile.nodes[0] as Profiler.ProfileNode);
-  return fromTimeTree({ topDownRoot, startTime: profile.startTime, endTime: profile.endTime }, { startEpochMillis, thread });
+  const tree = { topDownRoot, startTime: profile.startTime, endTime: profile.endTime };
+  return fromTimeTree(tree, { startEpochMillis, intervalMicros: ON_REQUEST_INTERVAL_MICROS, thread });
+}
+
+/** How a heap profile was taken. */
+export interface HeapOptions {
+  readonly startEpochMillis: number;
+  /** Mean bytes between two samples. */
+  readonly intervalBytes: number;
 }
 
 /** A live-heap profile with inuse_objects and inuse_space, scaled by V8 from the samples to all allocations. */
-export function fromAllocationTree(root: AllocationNode, externalBytes: number, startEpochMillis: number): Profile {
+export function fromAllocationTree(root: AllocationNode, externalBytes: number, options: HeapOptions): Profile {
   const builder = new ProfileBuilder(2);
   walk(builder, root, namedFrame, (node, { allocations }) => {
     for (const { sizeBytes, count } of allocations) {
@@ -155,33 +159,34 @@ export function fromAllocationTree(root: AllocationNode, externalBytes: number, 
     builder.add(node, 0, 1);
     builder.add(node, 1, externalBytes);
   }
-  return builder.build(heapHead([OBJECTS, SPACE], startEpochMillis));
+  return builder.build(heapHead([OBJECTS, SPACE], options));
 }
 
 /** The same from the inspector, which tells no object counts. */
-export function fromHeapSamples(profile: HeapSamples, externalBytes: number, startEpochMillis: number): Profile {
+export function fromHeapSamples(profile: HeapSamples, externalBytes: number, options: HeapOptions): Profile {
   const builder = new ProfileBuilder(1);
   walk(builder, profile.head, inspectorFrame, (node, { selfSize }) => {
     if (selfSize > 0) builder.add(node, 0, selfSize);
   });
   if (externalBytes > 0) builder.add(outermost(builder, '(external)'), 0, externalBytes);
-  return builder.build(heapHead([SPACE], startEpochMillis));
+  return builder.build(heapHead([SPACE], options));
 }
 
 /** What was allocated since the start, besides what is live now: the sample types alloc_space, and those of `live`. */
 export function withAllocations(allocations: Allocations, live: Profile): Profile {
   const builder = new ProfileBuilder(1 + live.sampleTypes.length);
-  addAll(builder, allocations.profile(heapHead([ALLOCATED], live.startEpochMillis)));
+  const options: HeapOptions = { startEpochMillis: live.startEpochMillis, intervalBytes: live.period };
+  addAll(builder, allocations.profile(heapHead([ALLOCATED], options)));
   addAll(builder, live, { shift: 1 });
-  return builder.build({ ...heapHead([ALLOCATED, ...live.sampleTypes], live.startEpochMillis), defaultSampleType: ALLOCATED.type });
+  return builder.build({ ...heapHead([ALLOCATED, ...live.sampleTypes], options), defaultSampleType: ALLOCATED.type });
 }
 
-function heapHead(sampleTypes: readonly ValueType[], startEpochMillis: number): ProfileHead {
+function heapHead(sampleTypes: readonly ValueType[], { startEpochMillis, intervalBytes }: HeapOptions): ProfileHead {
   return {
     sampleTypes,
     defaultSampleType: SPACE.type,
     periodType: SPACE,
-    period: HEAP_INTERVAL_BYTES,
+    period: intervalBytes,
     startEpochMillis,
     durationMillis: 0,
   };

@@ -64,7 +64,7 @@ function selfTimes({ nodes, samples, timeDeltas }: CpuProfileFile): Map<string, 
 async function profiles(major: number): Promise<{ sonde: Map<string, number>; node: Map<string, number>; usedMillis: number }> {
   const cpuProfDirectory = path.join(directory, String(major));
   const flags = ['--cpu-prof', '--cpu-prof-dir', cpuProfDirectory, '--require', REGISTER];
-  const env = { SECONDS: String(SECONDS) };
+  const env = { SECONDS: String(SECONDS), SONDE_PROFILING_HZ: '99' };
   const service = await startService({ app: SOURCE, node: nodeBinary(major), flags, env });
   const base = await service.sondeUrl();
   const before = await processCpuMillis(base);

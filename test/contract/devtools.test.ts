@@ -50,7 +50,11 @@ beforeEach(async (context) => {
 
 /** Starts the service and waits until its profilers have started. */
 async function startShelf(options: Partial<ServiceOptions> = {}): Promise<{ service: Service; base: string }> {
-  const service = await startService({ app: SOURCE, ...options, env: { SONDE_HEAP_SNAPSHOT: 'true', ...options.env } });
+  const service = await startService({
+    app: SOURCE,
+    ...options,
+    env: { SONDE_HEAP_SNAPSHOT: 'true', SONDE_PROFILING_HEAP_INTERVAL_BYTES: '524288', ...options.env },
+  });
   const base = `${await service.sondeUrl()}/debug`;
   return { service, base };
 }

@@ -36,6 +36,7 @@ let outcomes: Record<keyof typeof PROGRAMS | 'minified', Outcome>;
 function start(...args: string[]): Running {
   const env = {
     SONDE_PORT: '0',
+    SONDE_PROFILING_HEAP_INTERVAL_BYTES: '524288',
     SONDE_LEAKS_WARM_UP_SECONDS: '4',
     SONDE_LEAKS_WINDOW_SECONDS: '8',
     SONDE_LEAKS_MIN_GROWTH_BYTES: String(6 * 1024 * 1024),

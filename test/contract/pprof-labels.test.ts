@@ -17,6 +17,7 @@ const OWN_LABELS = path.resolve(import.meta.dirname, '../fixtures/profile/own-la
 
 /** 700 samples: a share of four fifths is then off by more than 1.5 points in one run of three, and by 5 in one of a thousand. */
 const SECONDS = 8;
+const ENV = { SONDE_PROFILING_HZ: '99' };
 
 type Turns = Record<'/a' | '/b' | '/plain', number>;
 
@@ -84,7 +85,7 @@ test.each([20, 22, 24, 26])(
   'on Node %i each route and each trace has its share of the CPU time, and requests without a route have no route',
   { timeout: 60_000 },
   async (major) => {
-    const service = await startService({ app: SOURCE, node: nodeBinary(major) });
+    const service = await startService({ app: SOURCE, node: nodeBinary(major), env: ENV });
     const { file, turns } = await profile(service, String(major));
     const all = await workMillis(file);
     const a = await workMillis(file, '-tagfocus=http.route=^/a$');
@@ -112,7 +113,7 @@ test.each([20, 22, 24, 26])(
   'on Node %i what an application says about a scope is on the samples of everything that the scope has started',
   { timeout: 60_000 },
   async (major) => {
-    const service = await startService({ app: OWN_LABELS, node: nodeBinary(major) });
+    const service = await startService({ app: OWN_LABELS, node: nodeBinary(major), env: ENV });
     const base = await service.sondeUrl();
     const count = async (): Promise<Record<string, number>> =>
       (await fetch(`http://127.0.0.1:${service.port}/`)).json() as Promise<Record<string, number>>;

@@ -75,7 +75,7 @@ describe('the CPU profile', () => {
 
   test('carries its types, period, file and line, and gives all stacks to -raw', async () => {
     const raw = await pprof('-raw', `${base}/profile?last=60`);
-    expect(raw).toMatch(/^PeriodType: wall nanoseconds\nPeriod: 10101000\n/);
+    expect(raw).toMatch(/^PeriodType: wall nanoseconds\nPeriod: 20408000\n/);
     expect(raw).toMatch(/^samples\/count cpu\/nanoseconds\[dflt\]$/m);
     expect(raw).toContain(`burnTwoParts ${SOURCE}:6 s=6`);
     expect(raw).not.toContain('file://');

@@ -153,7 +153,7 @@ test('go tool pprof reads what is pushed, with its types and routes', { timeout:
     return (await promisify(execFile)('go', ['tool', 'pprof', ...args, file], { env: environment })).stdout;
   };
   const raw = await pprof('process_cpu', '-raw');
-  expect(raw).toMatch(/^PeriodType: cpu nanoseconds\nPeriod: 10101000\n/);
+  expect(raw).toMatch(/^PeriodType: cpu nanoseconds\nPeriod: 20408000\n/);
   expect(raw).toMatch(/^samples\/count cpu\/nanoseconds\[dflt\]$/m);
   expect(await pprof('process_cpu', '-top', '-tagfocus=http_route=/a')).toMatch(/ (?:burn|work)$/m);
   expect(await pprof('wall', '-raw')).toMatch(/^samples\/count wall\/nanoseconds\[dflt\]$/m);

@@ -17,6 +17,8 @@ export function createEngine(options: Partial<ProfileEngineOptions> = {}): Profi
     clock: new SystemClock(),
     cpu: true,
     heap: true,
+    hz: 99,
+    heapIntervalBytes: 524_288,
     history: { seconds: 900, bytes: 8e6 },
     budget: { cpu: 1, bytes: 1e9 },
     ownDirectory: '/nowhere',

@@ -23,14 +23,15 @@ class Process {
   samplesLost = false;
   readingFails = false;
   /** Live heap beside the samples. */
-  otherBytes = 20 * MIB;
+  otherBytes = 40 * MIB;
 
   constructor() {
     const clock: Clock = { monotonicMillis: () => this.seconds * 1000, epochMillis: (millis) => 1e12 + millis };
     this.detector = new LeakDetector({
       guard: new Guard(new StderrDiag('warn', (line) => this.lines.push(line))),
       clock,
-      settings: { warmUpSeconds: WARM_UP_SECONDS, windowSeconds: 8 * EPOCH_SECONDS, minGrowthBytes: 6 * MIB },
+      settings: { warmUpSeconds: WARM_UP_SECONDS, windowSeconds: 8 * EPOCH_SECONDS, minGrowthBytes: 12 * MIB },
+      sampleBytes: MIB,
       readSamples: async () => this.#read(),
       collectGarbage: async () => {
         this.forced += 1;
@@ -66,7 +67,7 @@ class Process {
 const leak = (heap: PaperHeap): void => heap.allocate(LEAK, 4);
 const quiet = (): void => {};
 
-describe('a leak of 2 MiB a second', () => {
+describe('a leak of 4 MiB a second', () => {
   test('is named as soon as a window after the warm-up is full, and a leak three epochs later', async () => {
     const process = await new Process().play(18, leak, 1);
     expect(process.told).toEqual(['leak remember @15']);
@@ -77,12 +78,12 @@ describe('a leak of 2 MiB a second', () => {
       kind: 'heap',
       level: 'leak',
       site: { function: 'remember', file: '/app/store.js', line: 20 },
-      grownBytes: 16 * MIB,
-      bytesPerHour: 2 * MIB * 3600,
+      grownBytes: 32 * MIB,
+      bytesPerHour: 4 * MIB * 3600,
       sinceEpochMillis: 1e12 + 4000,
     });
-    // 2048 MiB less 20 and 36 of it are left, at 2 MiB a second.
-    expect(findings[0]!.secondsToHeapLimit).toBeCloseTo((2048 - 20 - 36) / 2, 0);
+    // 2048 MiB less 40 and 72 of it are left, at 4 MiB a second.
+    expect(findings[0]!.secondsToHeapLimit).toBeCloseTo((2048 - 40 - 72) / 4, 0);
   });
 
   test('needs no more than a collection now and then', async () => {
@@ -115,11 +116,11 @@ describe('a leak of 2 MiB a second', () => {
 });
 
 describe('a slow leak', () => {
-  test('of half a MiB in 2 s is found over the window four times as long', async () => {
+  test('of a MiB in 2 s is found over the window four times as long', async () => {
     const process = await new Process().play(80, (heap, second) => heap.allocate(LEAK, second % 2), 2);
     expect(process.told).toHaveLength(1);
     expect(process.told[0]).toContain('leak remember');
-    expect(process.detector.verdict().findings[0]!.grownBytes).toBeGreaterThan(7 * MIB);
+    expect(process.detector.verdict().findings[0]!.grownBytes).toBeGreaterThan(14 * MIB);
   });
 });
 
@@ -148,9 +149,9 @@ describe('silence', () => {
     const process = new Process();
     const moving = (heap: PaperHeap): void => {
       leak(heap);
-      process.otherBytes -= 2 * MIB;
+      process.otherBytes -= 4 * MIB;
     };
-    process.otherBytes = 200 * MIB;
+    process.otherBytes = 400 * MIB;
     await process.play(40, moving, 2);
     expect(process.told).toEqual([]);
   });

@@ -18,10 +18,10 @@ export class PaperHeap {
   #ordinal = 0;
   #samples: PaperSample[] = [];
 
-  /** Allocates one sample of half a MiB for each. */
+  /** Allocates one sample of a MiB for each. */
   allocate(stack: string, count = 1): void {
     const nodeId = this.#nodeOf(stack);
-    for (let i = 0; i < count; i++) this.#samples.push({ stack, nodeId, size: MIB / 2, ordinal: ++this.#ordinal });
+    for (let i = 0; i < count; i++) this.#samples.push({ stack, nodeId, size: MIB, ordinal: ++this.#ordinal });
   }
 
   /** Frees the oldest samples of a stack beyond the newest `keep`. */
@@ -32,7 +32,7 @@ export class PaperHeap {
   }
 
   get liveBytes(): number {
-    return this.#samples.length * (MIB / 2);
+    return this.#samples.length * MIB;
   }
 
   /** The ordinal of the newest allocation. */

@@ -5,7 +5,7 @@ import { MIB, PaperHeap } from './heap.ts';
 
 const STEPS = 8;
 
-/** Runs eight equal steps between nine marks, and one open step, and answers what grew by at least 6 MiB since the first mark. */
+/** Runs eight equal steps between nine marks, and one open step, and answers what grew by at least 12 MiB since the first mark. */
 function grown(
   step: (heap: PaperHeap, step: number) => void,
   before: (heap: PaperHeap) => void = () => {},
@@ -23,7 +23,7 @@ function grown(
     heap.free('/app/main.js:1 garbage');
     if (i < STEPS) boundaries.push(heap.ordinal);
   }
-  return new SiteIndex(new CallTree(heap.read(), ownership), boundaries).growing(base, 6 * MIB);
+  return new SiteIndex(new CallTree(heap.read(), ownership), boundaries).growing(base, { minGrowthBytes: 12 * MIB, sampleBytes: MIB });
 }
 
 const named = (growths: Growth[]): string[] => growths.map(({ site }) => `${site.file}:${site.line} ${site.function}`);
@@ -33,7 +33,7 @@ describe('a function that keeps more and more', () => {
     const growths = grown((heap) => heap.allocate('/app/main.js:10 handler > /app/store.js:20 remember', 4));
     expect(named(growths)).toEqual(['/app/store.js:20 remember']);
     expect(growths[0]).toMatchObject({
-      grownBytes: 18 * MIB,
+      grownBytes: 36 * MIB,
       stack: [
         { function: 'remember', file: '/app/store.js', line: 20 },
         { function: 'handler', file: '/app/main.js', line: 10 },
@@ -76,7 +76,7 @@ describe('a function that keeps more and more', () => {
 
   test('is counted once when it calls itself', () => {
     const growths = grown((heap) => heap.allocate('/app/tree.js:5 add > /app/tree.js:5 add > /app/tree.js:5 add', 4));
-    expect(growths.map(({ grownBytes }) => grownBytes)).toEqual([18 * MIB]);
+    expect(growths.map(({ grownBytes }) => grownBytes)).toEqual([36 * MIB]);
   });
 
   test('has a path that can be opened in an ES module', () => {
@@ -85,7 +85,7 @@ describe('a function that keeps more and more', () => {
 });
 
 describe('growth is not enough when', () => {
-  test('it is less than asked for: 6 MiB pass, half a MiB less does not', () => {
+  test('it is less than asked for: 12 MiB pass, one less does not', () => {
     const leak = '/app/main.js:10 leak';
     expect(grown((heap, i) => heap.allocate(leak, i < 3 ? 2 : 1))).toHaveLength(1);
     expect(grown((heap, i) => heap.allocate(leak, i < 2 ? 2 : 1))).toHaveLength(0);

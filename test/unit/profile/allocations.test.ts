@@ -8,10 +8,11 @@ import { Allocations } from '../../../src/profile/allocations.ts';
 import { HeapSampler } from '../../../src/profile/heap-sampler.ts';
 import { loadNativeProfilers } from '../../../src/profile/native.ts';
 import type { Profile, ProfileHead } from '../../../src/profile/profile.ts';
-import { HEAP_INTERVAL_BYTES } from '../../../src/profile/v8.ts';
 import { seeded } from '../../../bench/soak/work.ts';
 
 const SPACE = { type: 'alloc_space', unit: 'bytes' };
+const INTERVAL_BYTES = 512 * 1024;
+
 const HEAD: ProfileHead = {
   sampleTypes: [SPACE],
   defaultSampleType: SPACE.type,
@@ -239,7 +240,7 @@ describe("V8's samples", () => {
 
   async function start(clock: Clock = new SystemClock()): Promise<void> {
     const { heap } = loadNativeProfilers();
-    sampler = new HeapSampler({ native: heap, diag, clock });
+    sampler = new HeapSampler({ native: heap, diag, clock, intervalBytes: INTERVAL_BYTES });
     await sampler.start();
   }
 
@@ -274,7 +275,7 @@ describe("V8's samples", () => {
     const bytes = await allocated();
     const [three, one] = [bytes.get('allocateThree')!, bytes.get('allocateOne')!];
     const truth = objects * OBJECT_BYTES;
-    expect(truth).toBeGreaterThan(3000 * HEAP_INTERVAL_BYTES);
+    expect(truth).toBeGreaterThan(3000 * INTERVAL_BYTES);
     expect(Math.abs(three / (three + one) - 0.75), `${three / (three + one)}`).toBeLessThan(0.08);
     expect(Math.abs((three + one) / truth - 1), `${(three + one) / truth}`).toBeLessThan(0.15);
   });

@@ -20,7 +20,7 @@ function rates(governor: Governor, ...observations: Seen[]): number[] {
 
 const times = (count: number, seen: Seen): Seen[] => Array.from({ length: count }, () => seen);
 
-const create = (): Governor => new Governor(BUDGET);
+const create = (fullHz = 99): Governor => new Governor(BUDGET, fullHz);
 
 function idleGovernor(): Governor {
   const governor = create();
@@ -77,6 +77,16 @@ describe('a process in which Sonde costs more than its budget', () => {
 
   test('must be so without a break', () => {
     expect(rates(create(), over, over, within, over, over, within, over, over, over)).toEqual([99, 99, 99, 99, 99, 99, 99, 99, 49]);
+  });
+
+  test.each([
+    [500, [500, 500, 49, 49, 49, 19]],
+    [49, [49, 49, 19, 19, 19, 19]],
+    [30, [30, 30, 19, 19, 19, 19]],
+    [19, Array(6).fill(19)],
+    [10, Array(6).fill(10)],
+  ])('goes down from %i Hz, if that was asked for, and never up', (fullHz, expected) => {
+    expect(rates(create(fullHz), ...times(6, over))).toEqual(expected);
   });
 
   test('stays reduced when it is within again, so that the rate does not go up and down', () => {

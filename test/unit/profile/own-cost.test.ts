@@ -128,6 +128,7 @@ test.runIf(process.platform === 'linux')('the real thread of this process is fou
     guard: new Guard(diag),
     diag,
     clock: new SystemClock(),
+    hz: 99,
     history: { seconds: 900, bytes: 1e6 },
     budget: { cpu: 1, bytes: 1e9 },
     ownDirectory: '/sonde',

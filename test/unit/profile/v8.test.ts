@@ -3,6 +3,8 @@ import { scriptPath } from '../../../src/core/script-path.ts';
 import { type LabelSet, NO_LABELS, type Profile } from '../../../src/profile/profile.ts';
 import { fromAllocationTree, fromCpuProfile, fromHeapSamples, fromTimeTree, type TimeNode } from '../../../src/profile/v8.ts';
 
+const OPTIONS = { startEpochMillis: 0, intervalMicros: 10_101 };
+
 /** A node with one hit for each CPU time, in milliseconds. */
 function node(name: string, cpuMillis: number[] = [], children: TimeNode[] = []): TimeNode {
   const contexts = cpuMillis.map((millis) => ({ timestamp: 0n, cpuTime: millis * 1e6 }));
@@ -30,6 +32,7 @@ function byName(profile: Profile): Record<string, number[]> {
 describe('time profiles', () => {
   test('have samples, CPU time as measured and wall time by hits, under V8 names', () => {
     const profile = fromTimeTree(timeTree([node('(program)', [1]), node('(garbage collector)', [9, 9]), node('work', [10, 10, 8])]), {
+      ...OPTIONS,
       startEpochMillis: 5,
     });
     expect(profile.sampleTypes.map(({ type, unit }) => `${type}/${unit}`)).toEqual([
@@ -54,7 +57,7 @@ describe('time profiles', () => {
       node('long', [9]),
       node('blocked', [waiting, waiting, waiting]),
     ]);
-    const profile = byName(fromTimeTree(tree, { startEpochMillis: 0 }));
+    const profile = byName(fromTimeTree(tree, OPTIONS));
     expect(profile['(idle)']?.[1]).toBe(0);
     expect(profile['short']?.[1]).toBe(22);
     expect(profile['long']?.[1]).toBe(19);
@@ -62,23 +65,21 @@ describe('time profiles', () => {
   });
 
   test('leave CPU time with (idle) when no hit found the thread running', () => {
-    expect(byName(fromTimeTree(timeTree([node('(idle)', [4, 0])]), { startEpochMillis: 0 }))['(idle)']?.[1]).toBe(4);
+    expect(byName(fromTimeTree(timeTree([node('(idle)', [4, 0])]), OPTIONS))['(idle)']?.[1]).toBe(4);
   });
 
   test('count a hit outside (idle) as an interval of CPU where none is measured', () => {
-    const profile = byName(
-      fromTimeTree(timeTree([node('(idle)', [0, 0, 0, 0, 0]), node('work', [0, 0, 0, 0, 0])], false), { startEpochMillis: 0 }),
-    );
+    const profile = byName(fromTimeTree(timeTree([node('(idle)', [0, 0, 0, 0, 0]), node('work', [0, 0, 0, 0, 0])], false), OPTIONS));
     expect(profile).toEqual({ '(idle)': [5, 0, 50.51], work: [5, 50.51, 50.51] });
   });
 
   test('take what other threads used as one row without samples', () => {
-    const profile = fromTimeTree({ ...timeTree([node('work', [5])]), nonJSThreadsCpuTime: 7e6 }, { startEpochMillis: 0 });
+    const profile = fromTimeTree({ ...timeTree([node('work', [5])]), nonJSThreadsCpuTime: 7e6 }, OPTIONS);
     expect(byName(profile)['(non-JS threads)']).toEqual([0, 7, 0]);
   });
 
   test('name files as paths that can be opened, and nameless functions (anonymous)', () => {
-    const { frames } = fromTimeTree(timeTree([node('', [1])]), { startEpochMillis: 0 });
+    const { frames } = fromTimeTree(timeTree([node('', [1])]), OPTIONS);
     expect(frames).toEqual([{ name: '(anonymous)', file: '/app/a b.mjs', line: 3, column: 0 }]);
     expect(['node:fs', '/app/x.js', '', 'file://%zz'].map(scriptPath)).toEqual(['node:fs', '/app/x.js', '', 'file://%zz']);
   });
@@ -101,6 +102,8 @@ describe('labels', () => {
   const contextB = { of: '/b' };
   const labelsOf = (context: object): LabelSet => ('of' in context ? { 'http.route': context.of as string } : NO_LABELS);
 
+  const OPTIONS = { startEpochMillis: 0, intervalMicros: 10_101 };
+
   /** A node with one hit for each CPU time, in nanoseconds, and what the sampler found. */
   function labelled(name: string, hits: [cpuNanos: number, context?: object][], children: TimeNode[] = []): TimeNode {
     const contexts = hits.map(([cpuTime, context]) => ({ timestamp: 0n, cpuTime, ...(context && { context }) }));
@@ -118,7 +121,7 @@ describe('labels', () => {
     const tree = timeTree([
       labelled('work', [[7_000_000, contextA], [1_000_000, contextB], [2_000_000], [3_000_000, contextA], [4_000_000, {}]]),
     ]);
-    expect(rowsOf(fromTimeTree(tree, { startEpochMillis: 0, labelsOf }))).toEqual([
+    expect(rowsOf(fromTimeTree(tree, { ...OPTIONS, labelsOf }))).toEqual([
       ['work', '/a', [2, 10_000_000]],
       ['work', '/b', [1, 1_000_000]],
       ['work', undefined, [2, 6_000_000]],
@@ -132,7 +135,7 @@ describe('labels', () => {
       [20_000, contextB],
     ]);
     const tree = timeTree([labelled('(idle)', [[1_000_000], [7]]), work, labelled('(garbage collector)', [[333_333, contextA]])]);
-    const profile = fromTimeTree(tree, { startEpochMillis: 0, labelsOf });
+    const profile = fromTimeTree(tree, { ...OPTIONS, labelsOf });
     const spread = Math.round(1_000_007 / 3);
     expect(rowsOf(profile).toSorted(([a, b], [c, d]) => `${a}${b}`.localeCompare(`${c}${d}`))).toEqual([
       ['(garbage collector)', '/a', [1, 333_333 + spread]],
@@ -142,7 +145,7 @@ describe('labels', () => {
     ]);
     const sums = (of: Profile): number[] =>
       [0, 1, 2].map((column) => of.values.reduce((sum, value, i) => (i % 3 === column ? sum + value : sum), 0));
-    expect(sums(profile)).toEqual(sums(fromTimeTree(tree, { startEpochMillis: 0 })));
+    expect(sums(profile)).toEqual(sums(fromTimeTree(tree, OPTIONS)));
   });
 
   test('are asked once for a context, however many hits it has', () => {
@@ -158,13 +161,13 @@ describe('labels', () => {
       asked.push(context);
       return NO_LABELS;
     };
-    fromTimeTree(tree, { startEpochMillis: 0, labelsOf });
+    fromTimeTree(tree, { ...OPTIONS, labelsOf });
     expect(asked).toEqual([contextA]);
   });
 
   test('hits that the sampler had no room for are counted without', () => {
     const work = { ...labelled('work', [[5_000_000, contextA]]), hitCount: 3 };
-    expect(rowsOf(fromTimeTree(timeTree([work]), { startEpochMillis: 0, labelsOf }))).toEqual([
+    expect(rowsOf(fromTimeTree(timeTree([work]), { ...OPTIONS, labelsOf }))).toEqual([
       ['work', '/a', [1, 5_000_000]],
       ['work', undefined, [2, 0]],
     ]);
@@ -184,7 +187,7 @@ describe('heap profiles', () => {
       ],
     };
     const root = { name: '(root)', scriptName: '', children: [leaf], allocations: [] };
-    const profile = fromAllocationTree(root, 4096, 0);
+    const profile = fromAllocationTree(root, 4096, { startEpochMillis: 0, intervalBytes: 524_288 });
     expect(profile.sampleTypes.map(({ type }) => type)).toEqual(['inuse_objects', 'inuse_space']);
     expect(Array.from(profile.values)).toEqual([4, 350, 1, 4096]);
     expect(profile.frames.map(({ name }) => name)).toEqual(['keep', '(external)']);
@@ -199,7 +202,7 @@ describe('heap profiles', () => {
     });
     const leaf = { callFrame: frame('keep'), selfSize: 350, id: 2, children: [] };
     const head = { callFrame: frame('(root)'), selfSize: 0, id: 1, children: [leaf] };
-    const profile = fromHeapSamples({ head, samples: [] }, 0, 0);
+    const profile = fromHeapSamples({ head, samples: [] }, 0, { startEpochMillis: 0, intervalBytes: 524_288 });
     expect(profile.sampleTypes.map(({ type }) => type)).toEqual(['inuse_space']);
     expect(Array.from(profile.values)).toEqual([350]);
     expect(profile.frames).toEqual([{ name: 'keep', file: '/app/x.js', line: 4, column: 1 }]);
