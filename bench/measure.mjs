@@ -74,17 +74,18 @@ async function measureFullLoad({ server, port, application, peers, seconds, isBr
   }
 }
 
-async function warmUp(server) {
+export async function warmUp(server) {
   const started = performance.now();
   await pause(WARM_UP_MILLIS);
   const isWarm = async () => performance.now() - started > WARM_UP_LIMIT_MILLIS || (await server.ask('usage')).requests >= WARM_UP_REQUESTS;
   while (!(await isWarm())) await pause(WARM_UP_POLL_MILLIS);
 }
 
-async function measureSlice(server) {
+/** What the server did in that time. */
+export async function measureSlice(server, millis = SLICE_MILLIS) {
   const started = performance.now();
   const before = await server.ask('usage');
-  await pause(SLICE_MILLIS);
+  await pause(millis);
   const after = await server.ask('usage');
   return {
     seconds: (performance.now() - started) / 1000,

@@ -61,7 +61,7 @@ export function parseOptions(args, options) {
   }
 }
 
-function chosen(option, values, known) {
+export function chosen(option, values, known) {
   const names = unique(values);
   for (const name of names) {
     if (known.some((one) => one.name === name)) continue;
@@ -91,7 +91,7 @@ export function resolveNode(value) {
 
 const ACCEPTED_NODES = `Accepted: ${MAJORS.join(', ')}, or the path of a node binary`;
 
-function wholeNumber(option, value, max) {
+export function wholeNumber(option, value, max) {
   const number = Number(value);
   if (!Number.isInteger(number) || number < 1 || number > max) throw new Error(`${option} ${value}: not a whole number from 1 to ${max}`);
   return number;

@@ -22,7 +22,7 @@ let collector;
 let heapUsedBytes;
 let pauses;
 
-const answers = {
+const answers = (exports.answers = {
   usage() {
     const { user, system } = process.cpuUsage();
     return { requests, cpuMicros: user + system, rssBytes: process.memoryUsage.rss() };
@@ -54,6 +54,6 @@ const answers = {
     pauses.disable();
     return { longestPauseMillis: Math.max(0, pauses.max / 1e6 - PAUSE_RESOLUTION_MILLIS) };
   },
-};
+});
 
-process.on('message', (question) => process.send(answers[question]()));
+process.on('message', async (question) => process.send(await answers[question]()));
