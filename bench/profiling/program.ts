@@ -43,7 +43,7 @@ subscribe('http.server.request.start', () => {
 });
 
 const require = createRequire(file);
-const { answers } = require('./control.cjs') as { answers: Record<string, () => unknown> };
+const { answers } = require(path.join(path.dirname(file), 'control.cjs')) as { answers: Record<string, () => unknown> };
 
 answers['profile'] = async () => {
   if (engine !== undefined) return {};
