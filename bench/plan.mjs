@@ -91,8 +91,9 @@ export function resolveNode(value) {
 
 const ACCEPTED_NODES = `Accepted: ${MAJORS.join(', ')}, or the path of a node binary`;
 
-export function wholeNumber(option, value, max) {
+export function wholeNumber(option, value, max, min = 1) {
   const number = Number(value);
-  if (!Number.isInteger(number) || number < 1 || number > max) throw new Error(`${option} ${value}: not a whole number from 1 to ${max}`);
+  if (!Number.isInteger(number) || number < min || number > max)
+    throw new Error(`${option} ${value}: not a whole number from ${min} to ${max}`);
   return number;
 }

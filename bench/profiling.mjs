@@ -35,7 +35,7 @@ const HELP = `npm run bench:profiling -- [options]
   --app <names>     ${APPLICATIONS.map(({ name }) => name).join(', ')}; default ${OPTIONS.app.default.join(', ')}
   --part <names>    ${PARTS.map(({ name }) => name).join(', ')}; default ${OPTIONS.part.default.join(', ')}
   --hz <count>      CPU samples a second, 10 to 500; default ${OPTIONS.hz.default}. Ten times as many make the cost of one stand out
-  --heap-bytes <n>  between two samples of the heap; default ${OPTIONS['heap-bytes'].default}
+  --heap-bytes <n>  between two samples of the heap, 16384 to 67108864; default ${OPTIONS['heap-bytes'].default}
   --turns <count>   of three seconds with and three without, 2 to 1000; default ${OPTIONS.turns.default}
   --help`;
 
@@ -102,10 +102,10 @@ async function main() {
   const nodes = unique(values.node).map(resolveNode);
   const names = chosen('--app', values.app, APPLICATIONS);
   const partNames = chosen('--part', values.part, PARTS);
-  const turns = wholeNumber('--turns', values.turns, 1000);
+  const turns = wholeNumber('--turns', values.turns, 1000, 2);
   const rates = {
-    hz: wholeNumber('--hz', values.hz, 500),
-    heapIntervalBytes: wholeNumber('--heap-bytes', values['heap-bytes'], 67_108_864),
+    hz: wholeNumber('--hz', values.hz, 500, 10),
+    heapIntervalBytes: wholeNumber('--heap-bytes', values['heap-bytes'], 67_108_864, 16_384),
   };
   const applications = APPLICATIONS.filter(({ name }) => names.includes(name));
   const parts = PARTS.filter(({ name }) => partNames.includes(name));

@@ -46,7 +46,6 @@ const require = createRequire(file);
 const { answers } = require(path.join(path.dirname(file), 'control.cjs')) as { answers: Record<string, () => unknown> };
 
 answers['profile'] = async () => {
-  if (engine !== undefined) return {};
   labels = cpu ? createLabels(guard, diag) : undefined;
   engine = new ProfileEngine({
     guard,
