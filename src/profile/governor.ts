@@ -5,7 +5,7 @@
 const REDUCED_HZ: readonly number[] = [49, 19];
 
 /**
- * An idle process pays for being woken: some 0.01 % of a core for each sample a second. Going back
+ * An idle process pays for being woken: 0.01 to 0.02 % of a core for each sample a second. Going back
  * blocks for 10 to 60 ms, as V8 lists all compiled code again, so it must be idle for long, and busy for good.
  */
 const IDLE_HZ = 19;
