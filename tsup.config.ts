@@ -1,6 +1,6 @@
 // One CommonJS build with splitting: Sonde is all state, and a second copy of it (an unsplit entry, an ES-module
 // build) would be a second Sonde in the same process. The ES-module faces re-export the one build by name.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { defineConfig, type Options } from 'tsup';
 
@@ -9,6 +9,8 @@ const ENTRIES = ['index', 'register', 'express', 'fastify'];
 const LAZY = ['otel-metrics-sdk'];
 /** Files that worker threads begin with. */
 const WORKERS = ['profile/source-map-worker'];
+/** Files that processes of ours begin with. */
+const PROGRAMS = ['near-end-exporter'];
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 
 function writeFaces(): void {
@@ -25,21 +27,35 @@ function writeFaces(): void {
   }
 }
 
-const config: Options = {
-  entry: [...ENTRIES, ...LAZY, ...WORKERS].map((name) => `src/${name}.ts`),
+// Not by tsup: each of the two builds would clean what the other has just written.
+rmSync('dist', { recursive: true, force: true });
+
+const common: Options = {
   format: ['cjs'],
-  splitting: true,
   // Rollup writes the CommonJS: tsup's own way to split it (sucrase) turns `?.` and class fields into helper calls.
   treeshake: true,
   target: 'node20',
   platform: 'node',
-  clean: true,
   dts: false,
   minifySyntax: true,
+  define: { SONDE_VERSION: JSON.stringify(version) },
+};
+
+const config: Options = {
+  ...common,
+  entry: [...ENTRIES, ...LAZY, ...WORKERS].map((name) => `src/${name}.ts`),
+  splitting: true,
   external: ['@opentelemetry/api', '@datadog/pprof', ...LAZY.map((name) => `./${name}.js`)],
   noExternal: [/^@opentelemetry\/(?!api$)/],
-  define: { SONDE_VERSION: JSON.stringify(version) },
   onSuccess: () => Promise.resolve(writeFaces()),
 };
 
-export default defineConfig(config) as Options;
+/** Programs of their own processes share nothing with the one build, whose chunks they would only cut smaller. */
+const programs: Options = {
+  ...common,
+  entry: PROGRAMS.map((name) => `src/${name}.ts`),
+  splitting: false,
+  external: ['@datadog/pprof'],
+};
+
+export default defineConfig([config, programs]) as Options[];

@@ -1,36 +1,27 @@
 // Every setting of Sonde: options, then SONDE_*, then OTEL_*, then defaults. The only reader of the environment.
 // All problems are found in one pass; `start()` throws them as one ConfigError, the preload says them and goes on
 // with the defaults. An empty variable counts as unset, and only `true` is true (OpenTelemetry specification).
+import {
+  MILLIS_MAX,
+  readBatch,
+  readOtlp,
+  readOtlpProfiles,
+  type BatchConfig,
+  type OtlpConfig,
+  type OtlpProfilesConfig,
+} from './config-otlp.ts';
 import { readPyroscope, type PyroscopeConfig } from './config-pyroscope.ts';
-import { parseList, parsePairs, parseUrl, Reader, type Environment } from './config-reader.ts';
+import { parseList, parsePairs, Reader, type Environment } from './config-reader.ts';
 import type { DiagLevel } from './core/diag.ts';
-import { LEAK_SETTINGS, type LeakSettings } from './leak/detector.ts';
+import { LEAK_SETTINGS, type LeakSettings } from './leak/settings.ts';
 import type { ConsoleMode } from './logs/console.ts';
-import type { ConfigProblem, Options } from './options.ts';
+import type { ConfigProblem, LeakListener, Options } from './options.ts';
 import type { PropagationOptions } from './trace/propagation.ts';
 import { SAMPLER_NAMES, type SamplerName } from './trace/sampling.ts';
 import type { SpanLimits } from './trace/span.ts';
 
 /** The semantic conventions' known methods; anything else is `_OTHER`. */
 const KNOWN_METHODS: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH', 'QUERY'];
-
-/** Where and how one signal is pushed by OTLP. */
-export interface OtlpConfig {
-  readonly url: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly protocol: 'http/protobuf' | 'http/json';
-  readonly compression: 'none' | 'gzip';
-  readonly timeoutMillis: number;
-  /** Paths of PEM files. */
-  readonly certificate: string | undefined;
-  readonly clientKey: string | undefined;
-  readonly clientCertificate: string | undefined;
-}
-
-/** The push of profiles by OTLP, which is experimental. */
-interface OtlpProfilesConfig extends OtlpConfig {
-  readonly intervalMillis: number;
-}
 
 /** What Sonde runs with. */
 export interface Config {
@@ -67,28 +58,26 @@ export interface Config {
   readonly overheadCpuPercent: number;
   readonly overheadMemoryBytes: number;
   readonly leakSettings: LeakSettings;
+  /** Told of each change of a finding's level; what it answers is a promise at most. */
+  readonly onLeak: LeakListener | undefined;
+  /** Where evidence of a process that runs out of memory is written; undefined: nowhere. */
+  readonly dumpDirectory: string | undefined;
+  /** Holds proc and sys of this process. */
+  readonly cgroupRoot: string;
   readonly otlpTraces: OtlpConfig | undefined;
   readonly otlpMetrics: OtlpConfig | undefined;
+  readonly otlpLogs: OtlpConfig | undefined;
   readonly batch: BatchConfig;
+  readonly logBatch: BatchConfig;
   readonly metricExportIntervalMillis: number;
   readonly otlpProfiles: OtlpProfilesConfig | undefined;
   readonly pyroscope: PyroscopeConfig | undefined;
-}
-
-/** The batching of spans for the push (`OTEL_BSP_*`). */
-interface BatchConfig {
-  readonly scheduleDelayMillis: number;
-  readonly maxQueueSize: number;
-  readonly maxExportBatchSize: number;
 }
 
 /** The environment of this process. */
 export function processEnvironment(): Environment {
   return process.env;
 }
-
-/** Timers of Node overflow past this. */
-const MILLIS_MAX = 2_147_483_647;
 
 /** Reads the configuration; never throws. */
 export function readConfig(options: Options, env: Environment): { config: Config; problems: readonly ConfigProblem[] } {
@@ -153,14 +142,20 @@ export function readConfig(options: Options, env: Environment): { config: Config
         [1_048_576, Number.MAX_SAFE_INTEGER],
         LEAK_SETTINGS.minGrowthBytes,
       ),
+      collectGarbage: reader.flag(
+        ['leak.collectGarbage', options.leak?.collectGarbage],
+        ['SONDE_LEAKS_COLLECT_GARBAGE'],
+        LEAK_SETTINGS.collectGarbage,
+      ),
     },
+    onLeak: readOnLeak(reader, options),
+    dumpDirectory: reader.text(['leak.dumpDirectory', options.leak?.dumpDirectory], 'SONDE_DUMP_DIR'),
+    cgroupRoot: reader.text(undefined, 'SONDE_CGROUP_ROOT') ?? '/',
     otlpTraces: readOtlp(reader, options, 'TRACES'),
     otlpMetrics: readOtlp(reader, options, 'METRICS'),
-    batch: {
-      scheduleDelayMillis: reader.integer(undefined, ['OTEL_BSP_SCHEDULE_DELAY'], [1, MILLIS_MAX], 5000),
-      maxQueueSize: reader.integer(undefined, ['OTEL_BSP_MAX_QUEUE_SIZE'], [1, 1_000_000], 2048),
-      maxExportBatchSize: reader.integer(undefined, ['OTEL_BSP_MAX_EXPORT_BATCH_SIZE'], [1, 65_536], 512),
-    },
+    otlpLogs: readOtlp(reader, options, 'LOGS'),
+    batch: readBatch(reader, 'OTEL_BSP', 5000),
+    logBatch: readBatch(reader, 'OTEL_BLRP', 1000),
     metricExportIntervalMillis: reader.integer(undefined, ['OTEL_METRIC_EXPORT_INTERVAL'], [1, MILLIS_MAX], 60_000),
     otlpProfiles: readOtlpProfiles(reader, options),
     pyroscope: readPyroscope(reader, options),
@@ -175,6 +170,14 @@ function readCpuPercent(reader: Reader, options: Options): number {
   };
   const given: [string, number | undefined] = ['overhead.cpuPercent', options.overhead?.cpuPercent];
   return reader.read(given, ['SONDE_OVERHEAD_CPU_PERCENT'], parse, 'a number from 0.1 to 100', 2);
+}
+
+/** A setting that is a function comes from options only, and only JavaScript can pass anything else. */
+function readOnLeak(reader: Reader, options: Options): LeakListener | undefined {
+  const given: unknown = options.leak?.onLeak;
+  if (given === undefined || typeof given === 'function') return options.leak?.onLeak;
+  reader.problem('options.leak.onLeak', String(given), 'a function');
+  return undefined;
 }
 
 function readLogLevel(reader: Reader): DiagLevel {
@@ -236,64 +239,4 @@ function readResource(reader: Reader, options: Options): Readonly<Record<string,
     {},
   );
   return { ...fromEnv, ...options.resourceAttributes };
-}
-
-/** As the path of each signal is called. */
-const OTLP_PATHS = { TRACES: 'v1/traces', METRICS: 'v1/metrics', PROFILES: 'v1development/profiles' } as const;
-
-/** Pushed when asked for, and to an endpoint that is given for profiles alone. */
-function readOtlpProfiles(reader: Reader, options: Options): OtlpProfilesConfig | undefined {
-  const own = reader.text(undefined, 'OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT') !== undefined;
-  const wanted = reader.flag(['otlp.profiles', options.otlp?.profiles], ['SONDE_OTLP_PROFILES'], own);
-  const seconds = reader.integer(undefined, ['SONDE_OTLP_PROFILES_INTERVAL_SECONDS'], [1, 900], 60);
-  const otlp = readOtlp(reader, options, 'PROFILES');
-  if (wanted && !own && otlp === undefined) {
-    reader.problem('SONDE_OTLP_PROFILES', 'true', 'usable without an endpoint, set OTEL_EXPORTER_OTLP_ENDPOINT');
-  }
-  return wanted && otlp !== undefined ? { ...otlp, intervalMillis: seconds * 1000 } : undefined;
-}
-
-function readOtlp(reader: Reader, options: Options, signal: keyof typeof OTLP_PATHS): OtlpConfig | undefined {
-  const names = (suffix: string): string[] => [`OTEL_EXPORTER_OTLP_${signal}_${suffix}`, `OTEL_EXPORTER_OTLP_${suffix}`];
-  // Prometheus is always served, so naming it asks for nothing more.
-  const exporters = signal === 'METRICS' ? (['otlp', 'prometheus', 'none'] as const) : (['otlp', 'none'] as const);
-  // The specification has no such variable for profiles, which are asked for.
-  const exporterNames = signal === 'PROFILES' ? [] : [`OTEL_${signal}_EXPORTER`];
-  const exporter = reader.oneOf<'otlp' | 'prometheus' | 'none'>(undefined, exporterNames, exporters, 'otlp');
-  const url = readOtlpUrl(reader, options, signal);
-  const given = options.otlp;
-  // Read even when nothing is pushed, so that a wrong value is said today and not on the day of the first push.
-  const protocol = reader.oneOf(['otlp.protocol', given?.protocol], names('PROTOCOL'), ['http/protobuf', 'http/json'], 'http/protobuf');
-  const compression = reader.oneOf(['otlp.compression', given?.compression], names('COMPRESSION'), ['none', 'gzip'], 'none');
-  const timeoutMillis = reader.integer(['otlp.timeoutMillis', given?.timeoutMillis], names('TIMEOUT'), [1, MILLIS_MAX], 10_000);
-  const headers = reader.read(undefined, names('HEADERS'), parsePairs, 'a list of key=value pairs separated by commas', {});
-  if (url === undefined || exporter !== 'otlp') return undefined;
-  return {
-    url,
-    protocol,
-    compression,
-    timeoutMillis,
-    headers: { ...headers, ...given?.headers },
-    certificate: reader.text(undefined, ...names('CERTIFICATE')),
-    clientKey: reader.text(undefined, ...names('CLIENT_KEY')),
-    clientCertificate: reader.text(undefined, ...names('CLIENT_CERTIFICATE')),
-  };
-}
-
-/** A signal's own endpoint is used as it is; the general one is a base to which the signal's path is added. */
-function readOtlpUrl(reader: Reader, options: Options, signal: keyof typeof OTLP_PATHS): string | undefined {
-  const accepted = 'an http:// or https:// URL';
-  const own =
-    options.otlp?.endpoint === undefined
-      ? reader.read<string | undefined>(undefined, [`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`], parseUrl, accepted, undefined)
-      : undefined;
-  if (own !== undefined) return own;
-  const base = reader.read<string | undefined>(
-    ['otlp.endpoint', options.otlp?.endpoint],
-    ['OTEL_EXPORTER_OTLP_ENDPOINT'],
-    parseUrl,
-    accepted,
-    undefined,
-  );
-  return base === undefined ? undefined : `${base.replace(/\/+$/, '')}/${OTLP_PATHS[signal]}`;
 }

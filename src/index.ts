@@ -12,6 +12,7 @@ export function start(options: Options = {}): Sonde {
 }
 
 export { ConfigError } from './options.ts';
-export type { ConfigProblem, Options } from './options.ts';
+export type { ConfigProblem, LeakListener, Options } from './options.ts';
+export type { LeakFinding } from './leak/finding.ts';
 export type { ConsoleMode } from './logs/console.ts';
 export type { Sonde } from './sonde.ts';

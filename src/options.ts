@@ -1,7 +1,11 @@
 // What an application may pass to `start()`, and how it is told what is wrong with it. Part of the public types: imports
 // nothing whose declarations need a package that an installed Sonde does not bring.
+import type { LeakFinding } from './leak/finding.ts';
 import type { ConsoleMode } from './logs/console.ts';
 import type { SamplerName } from './trace/sampling.ts';
+
+/** Told what leaks. What it throws or rejects with is said once and changes nothing. */
+export type LeakListener = (finding: LeakFinding) => void | Promise<void>;
 
 /** What `start()` takes; everything left out comes from the environment. */
 export interface Options {
@@ -31,6 +35,14 @@ export interface Options {
     /** A block of the event loop this long is a stall; 100. */
     readonly stallMillis?: number;
   };
+  readonly leak?: {
+    /** Called at each change of a finding's level, `gone` included. */
+    readonly onLeak?: LeakListener;
+    /** Whether a collection may be forced while the heap grows and V8 does not collect; true. */
+    readonly collectGarbage?: boolean;
+    /** Where evidence of a process that runs out of memory is written; nowhere by default. */
+    readonly dumpDirectory?: string;
+  };
   readonly overhead?: {
     /** CPU that Sonde may use before it samples less, in percent of a core; 2. */
     readonly cpuPercent?: number;
@@ -44,7 +56,7 @@ export interface Options {
   readonly promClientMetrics?: boolean;
   readonly console?: ConsoleMode;
   readonly otlp?: {
-    /** Base URL; `/v1/traces` and `/v1/metrics` are appended. */
+    /** Base URL; `/v1/traces`, `/v1/metrics` and `/v1/logs` are appended. */
     readonly endpoint?: string;
     readonly headers?: Readonly<Record<string, string>>;
     readonly protocol?: 'http/protobuf' | 'http/json';

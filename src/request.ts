@@ -176,6 +176,11 @@ export class ServerRequests {
     span.errorType = errorName(error);
   }
 
+  /** The record of a response that has not closed; undefined of any other message. */
+  recordOf(res: ServerResponse): Span | undefined {
+    return (res as RecordedResponse)[RECORD];
+  }
+
   /** Takes a response out of the count: it is served by Sonde, mounted in the application. */
   ignore(res: ServerResponse): void {
     const { [RECORD]: span, req } = res as RecordedResponse;
@@ -215,6 +220,15 @@ export class ServerRequests {
   /** `http.server.request.duration` and `http.server.active_requests`. */
   families(): Family[] {
     return [histogramFamily(this.#durations), numberFamily(this.#active, 'updowncounter')];
+  }
+
+  /** Requests answered so far, and those in flight. */
+  traffic(): { readonly requests: number; readonly active: number } {
+    const sum = (counts: Iterable<number>): number => [...counts].reduce((total, count) => total + count, 0);
+    return {
+      requests: sum(this.#durations.entries().map(({ cell }) => sum(cell.counts))),
+      active: sum(this.#active.entries().map(({ cell }) => cell.value)),
+    };
   }
 
   /** Label sets that found a metric full. */

@@ -4,7 +4,8 @@
 import path from 'node:path';
 import type { Span as ApiSpan } from '@opentelemetry/api';
 import { ClientRequests } from './client-request.ts';
-import { processEnvironment, readConfig, type Config, type OtlpConfig } from './config.ts';
+import { processEnvironment, readConfig, type Config } from './config.ts';
+import type { OtlpConfig } from './config-otlp.ts';
 import { SystemClock } from './core/clock.ts';
 import {
   activeContext,
@@ -24,6 +25,7 @@ import { Guard } from './core/guard.ts';
 import { resource, type ProcessResource } from './core/resource.ts';
 import { VERSION } from './core/version.ts';
 import { OtlpMetricsExporter, OtlpTraceExporter } from './export/otlp.ts';
+import { OtlpLogsExporter } from './export/otlp-logs.ts';
 import type { ProfileExporter } from './export/profile-exporter.ts';
 import { ExpressInstrumentation } from './instrument/express.ts';
 import { fastifyObserver, instrumentFastify } from './instrument/fastify.ts';
@@ -34,9 +36,9 @@ import { observeListening } from './instrument/listen.ts';
 import { ModuleHooks } from './instrument/modules.ts';
 import { registerApi, SondeContextManager } from './instrument/otel-api.ts';
 import { instrumentUndici } from './instrument/undici.ts';
-import type { Site } from './leak/call-tree.ts';
-import { LeakDetector } from './leak/detector.ts';
-import type { LeakFinding } from './leak/findings.ts';
+import { LeakWatch } from './leak-watch.ts';
+import type { LeakVerdict } from './leak/finding.ts';
+import type { Profile } from './profile/profile.ts';
 import { correlateBunyan } from './logs/bunyan.ts';
 import { ConsoleCorrelation } from './logs/console.ts';
 import { correlatePino } from './logs/pino.ts';
@@ -51,7 +53,7 @@ import { selfFamilies, type ProfileReading } from './metrics/self.ts';
 import { StallMetrics } from './metrics/stalls.ts';
 import { ConfigError, describeProblem, type Options } from './options.ts';
 import { ProfileEngine } from './profile/engine.ts';
-import { frameOf } from './profile/frame.ts';
+import { ClassHistograms } from './profile/class-histogram.ts';
 import { HeapSnapshots } from './profile/heap-snapshot.ts';
 import { SampleLabels } from './profile/labels.ts';
 import { Stalls, type StallEvent } from './profile/stalls.ts';
@@ -118,13 +120,27 @@ function install(config: Config, diag: Diag): SondeRuntime {
   return sonde;
 }
 
+/** What is asked of the leak detector, whether or not it runs yet. */
+interface LeakReads {
+  verdict(): LeakVerdict;
+  generation(index: number): Promise<Profile | undefined>;
+}
+
+const NOT_WATCHED_YET: LeakVerdict = {
+  level: 'watching',
+  findings: [],
+  kinds: [],
+  generations: [],
+  notes: ['leaks are watched from when the application listens'],
+};
+
 /** The parts and their life. */
 export class SondeRuntime implements Sonde {
   /** What was wrong with the environment, said together with the start line. */
   problems: readonly string[] = [];
   readonly endpoints: Endpoints | undefined;
   readonly profile: ProfileEngine;
-  readonly leaks: LeakDetector | undefined;
+  readonly leaks: LeakReads | undefined;
   readonly stalls: Stalls | undefined;
   /** From functions that run to those of the sources, for whatever names functions to people. */
   readonly sourceMaps: SourceMaps | undefined;
@@ -150,7 +166,9 @@ export class SondeRuntime implements Sonde {
   readonly #stops: (() => void)[] = [];
   #traceExporter: OtlpTraceExporter | undefined;
   #metricsExporter: OtlpMetricsExporter | undefined;
+  #logsExporter: OtlpLogsExporter | undefined;
   #profileExporters: readonly ProfileExporter[] = [];
+  #leakWatch: LeakWatch | undefined;
   #admin: AdminServer | undefined;
   #url: string | undefined;
   #serving = false;
@@ -199,7 +217,7 @@ export class SondeRuntime implements Sonde {
     const v8ProfilerNext = new V8ProfilerNext({ diag, directories });
     this.profile = this.#profileEngine(v8ProfilerNext);
     if (config.heapSnapshot) this.#heapSnapshots = this.#createHeapSnapshots(v8ProfilerNext);
-    if (config.leaks) this.leaks = this.#leakDetector(this.profile);
+    if (config.leaks) this.leaks = this.#leakReads();
     if (config.enabled) this.endpoints = this.#endpoints();
   }
 
@@ -245,8 +263,7 @@ export class SondeRuntime implements Sonde {
       this.#tracing.push = (span) => exporter.enqueue(span);
     }
     if (metrics && otlpMetrics !== undefined) this.#metricsExporter = this.#createMetricsExporter(otlpMetrics);
-    if (this.#traceExporter !== undefined || this.#metricsExporter !== undefined || this.#pushesProfiles)
-      this.#stops.push(onExit((timeoutMillis) => this.flush(timeoutMillis), guard));
+    if (this.#flushesAtExit) this.#stops.push(onExit((timeoutMillis) => this.#flushAtExit(timeoutMillis), guard));
   }
 
   /** Opens the admin server, and starts what a service has and a one-off process does not need. Once. */
@@ -290,7 +307,17 @@ export class SondeRuntime implements Sonde {
 
   async flush(timeoutMillis = 5000): Promise<void> {
     const profiles = this.#profileExporters.map((exporter) => exporter.flush(timeoutMillis));
-    await Promise.all([this.#traceExporter?.flush(timeoutMillis), this.#metricsExporter?.flush(timeoutMillis), ...profiles]);
+    await Promise.all([
+      this.#traceExporter?.flush(timeoutMillis),
+      this.#metricsExporter?.flush(timeoutMillis),
+      this.#logsExporter?.flush(timeoutMillis),
+      ...profiles,
+    ]);
+  }
+
+  async #flushAtExit(timeoutMillis: number): Promise<void> {
+    this.#leakWatch?.endedWell();
+    await this.flush(timeoutMillis);
   }
 
   async shutdown(timeoutMillis = 5000): Promise<void> {
@@ -299,9 +326,14 @@ export class SondeRuntime implements Sonde {
     this.#tracing.push = undefined;
     await this.#guard.runAsync('shutdown', async () => {
       const profiles = this.#profileExporters.map((exporter) => exporter.shutdown(timeoutMillis));
-      await Promise.all([this.#traceExporter?.shutdown(timeoutMillis), this.#metricsExporter?.shutdown(timeoutMillis), ...profiles]);
+      await Promise.all([
+        this.#traceExporter?.shutdown(timeoutMillis),
+        this.#metricsExporter?.shutdown(timeoutMillis),
+        this.#logsExporter?.shutdown(timeoutMillis),
+        ...profiles,
+      ]);
       this.#admin?.close();
-      this.leaks?.stop();
+      this.#leakWatch?.stop();
       this.profile.stop();
       this.#runtime.stop();
       this.#process.stop();
@@ -341,9 +373,9 @@ export class SondeRuntime implements Sonde {
         failures: this.#guard.failures(),
         dropped: this.#dropped(),
         profile: this.#config.profiling ? this.#profileReading() : undefined,
-        leaks: this.#leakReading(),
       }),
     );
+    if (this.#config.leaks) registry.register('leaks', () => this.#leakWatch?.families() ?? []);
     if (this.#config.profiling) registry.register('stalls', () => this.#stallMetrics.families());
     registry.register('application:opentelemetry', this.#otelMetrics.collector);
     registry.register('application:prom-client', this.#promClient.collector);
@@ -361,6 +393,7 @@ export class SondeRuntime implements Sonde {
     for (const [signal, exporter] of [
       ['spans', this.#traceExporter],
       ['metrics', this.#metricsExporter],
+      ['logs', this.#logsExporter],
       ...this.#profileExporters.map((profiles) => ['profiles', profiles] as const),
     ] as const) {
       for (const [reason, count] of exporter?.stats().dropped ?? []) {
@@ -395,17 +428,6 @@ export class SondeRuntime implements Sonde {
     };
   }
 
-  #leakReading():
-    | { level: string; sites: { function: string; file: string; line: number; level: string; grownBytes: number; bytesPerHour: number }[] }
-    | undefined {
-    if (this.leaks === undefined) return undefined;
-    const { level, findings } = this.leaks.verdict();
-    return {
-      level,
-      sites: findings.map(({ site, level: of, grownBytes, bytesPerHour }) => ({ ...site, level: of, grownBytes, bytesPerHour })),
-    };
-  }
-
   #sampleLabels(): SampleLabels {
     return new SampleLabels({
       guard: this.#guard,
@@ -430,6 +452,7 @@ export class SondeRuntime implements Sonde {
       hz: profilingHz,
       heap: profiling || this.#config.leaks,
       heapIntervalBytes,
+      outOfMemoryCommand: () => this.#leakWatch?.outOfMemoryCommand,
       history: { seconds: READ_SECONDS_MAX, bytes: profileHistoryBytes },
       budget: { cpu: overheadCpuPercent / 100, bytes: overheadMemoryBytes },
       ownDirectory: __dirname,
@@ -463,43 +486,47 @@ export class SondeRuntime implements Sonde {
     return stalls;
   }
 
-  #leakDetector(engine: ProfileEngine): LeakDetector {
-    const detector = new LeakDetector({
-      ownership: { ownDirectory: __dirname },
-      settings: this.#config.leakSettings,
-      sampleBytes: this.#config.heapIntervalBytes,
-      collectGarbage: () => engine.collectGarbage(),
+  #leakReads(): LeakReads {
+    return {
+      verdict: () => this.#leakWatch?.verdict() ?? NOT_WATCHED_YET,
+      generation: (index) => this.#leakWatch?.generation(index) ?? Promise.resolve(undefined),
+    };
+  }
+
+  /** Before the heap sampler starts, which is told what to run when V8 runs out of memory. */
+  #createLeakWatch(): void {
+    const watch = new LeakWatch({
+      config: this.#config,
       guard: this.#guard,
+      diag: this.#diag,
       clock: this.#clock,
-      readSamples: () => engine.heapSamples(),
-      mapSites: this.sourceMaps && mapSitesBy(this.sourceMaps),
-      onVerdict: (finding) => this.#sayLeak(finding),
+      engine: this.profile,
+      sourceMaps: this.sourceMaps,
+      ownDirectory: __dirname,
+      requests: this.#requests,
+      service: String(this.#resource.attributes['service.name']),
+      nodeOptions: processEnvironment()['NODE_OPTIONS'] ?? '',
+      logs: () => this.#logsExporter,
+      flush: () => this.flush(),
+      isToldOfSignals: () => this.#flushesAtExit,
     });
-    this.#runtime.onMajorGc(() => detector.majorGc());
-    return detector;
+    watch.prepare();
+    this.#runtime.onMajorGc(() => watch.majorGc());
+    this.#leakWatch = watch;
   }
 
   #createHeapSnapshots(addon: V8ProfilerNext): HeapSnapshots {
-    const objectBytes = async (): Promise<number | undefined> => {
-      // A sampler that does not run, or has been stolen, is no reason to refuse: the estimate is then the larger one.
-      const profile = await this.profile?.heap().catch(() => undefined);
-      return profile === undefined ? undefined : averageObjectBytes(profile);
-    };
-    return new HeapSnapshots({ diag: this.#diag, addon, objectBytes });
+    return new HeapSnapshots({ diag: this.#diag, addon, objectBytes: () => this.#objectBytes() });
   }
 
-  #sayLeak(finding: LeakFinding): void {
-    const { site, level, grownBytes, bytesPerHour } = finding;
-    const where = `${site.function} (${site.file}:${site.line})`;
-    const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
-    if (level === 'leak') {
-      this.#diag.warn(
-        `leak:${where}`,
-        `memory leak: ${where} has gained ${megabytes(grownBytes)} MB, ${megabytes(bytesPerHour)} MB an hour; see /debug/leaks`,
-      );
-    } else {
-      this.#diag.info(`memory no longer grows at ${where}`);
-    }
+  #createClassHistograms(): ClassHistograms {
+    return new ClassHistograms({ diag: this.#diag, objectBytes: () => this.#objectBytes() });
+  }
+
+  async #objectBytes(): Promise<number | undefined> {
+    // A sampler that does not run, or has been stolen, is no reason to refuse: the estimate is then the larger one.
+    const profile = await this.profile?.heap().catch(() => undefined);
+    return profile === undefined ? undefined : averageObjectBytes(profile);
   }
 
   #sayCollision(name: string): void {
@@ -526,6 +553,7 @@ export class SondeRuntime implements Sonde {
       traces: traces ? this.traces : undefined,
       stalls: this.stalls,
       leaks: this.leaks,
+      classes: this.#config.profiling ? this.#createClassHistograms() : undefined,
       config: () => this.#config,
       isReady: () => true,
       ignore: (res) => this.#requests.ignore(res),
@@ -555,6 +583,22 @@ export class SondeRuntime implements Sonde {
     return profiling && (pyroscope !== undefined || otlpProfiles !== undefined);
   }
 
+  get #flushesAtExit(): boolean {
+    return this.#traceExporter !== undefined || this.#metricsExporter !== undefined || this.#pushesProfiles || this.#pushesEvents;
+  }
+
+  /** What happens to the process, leaks for one, goes out as log events. */
+  get #pushesEvents(): boolean {
+    return this.#config.leaks && this.#config.otlpLogs !== undefined;
+  }
+
+  #pushEvents(): void {
+    const { otlpLogs, logBatch } = this.#config;
+    if (!this.#pushesEvents || otlpLogs === undefined) return;
+    const deps = { guard: this.#guard, diag: this.#diag, clock: this.#clock, resource: this.#resource };
+    this.#logsExporter = new OtlpLogsExporter({ ...otlpLogs, ...logBatch }, { ...deps, scope: { name: 'sonde', version: VERSION } });
+  }
+
   async #pushProfiles(): Promise<void> {
     if (!this.#pushesProfiles) return;
     const { startProfilePush } = await import('./profile-push.ts');
@@ -574,9 +618,11 @@ export class SondeRuntime implements Sonde {
     );
     const address = await this.#admin.listen();
     this.#url = address?.url;
+    if (this.#config.leaks) this.#guard.run('leak', () => this.#createLeakWatch());
     await this.#guard.runAsync('profile', async () => this.profile.start());
     await this.#guard.runAsync('profile push', () => this.#pushProfiles());
-    this.leaks?.start();
+    this.#guard.run('event push', () => this.#pushEvents());
+    this.#leakWatch?.start();
     // Last: whoever waits for the line may ask for a profile at once.
     if (address !== undefined) this.#diag.announce(`${this.#title()} listening on ${address.url}`);
   }
@@ -590,14 +636,6 @@ function addStallEvent(active: object, { name, attributes, epochMillis }: StallE
   } else {
     (active as Partial<ApiSpan>).addEvent?.(name, attributes, epochMillis);
   }
-}
-
-/** The leak detector's functions by source maps, which know them as frames. */
-function mapSitesBy(sourceMaps: SourceMaps): (sites: readonly Site[]) => Promise<readonly Site[]> {
-  return async (sites) => {
-    const frames = await sourceMaps.locate(sites.map(({ function: name, file, line, column }) => frameOf(name, file, line, column)));
-    return frames.map(({ name, file, line, column }) => ({ function: name, file, line, column }));
-  };
 }
 
 /** Route of the request that a span belongs to. */

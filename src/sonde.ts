@@ -1,6 +1,6 @@
 // The running Sonde as the application sees it. Part of the public types, like options.ts.
 import type { Span as ApiSpan } from '@opentelemetry/api';
-import type { LeakVerdict } from './leak/findings.ts';
+import type { LeakVerdict } from './leak/finding.ts';
 import type { Family } from './metrics/family.ts';
 import type { StallEntry } from './profile/stall-entry.ts';
 import type { OwnLabels } from './profile/labels.ts';

@@ -162,7 +162,7 @@ class Soak {
       () => engine.cpu({ seconds: 0.05 }),
       () => engine.wall({ seconds: 0.1 }),
       () => engine.cpu({ lastSeconds: 60 }),
-      () => engine.heapSamples().then(() => undefined),
+      () => engine.heapGeneration().then(() => undefined),
     ];
     return {
       turn: (index) => {

@@ -44,9 +44,10 @@ function row(...cells) {
 function leakLines(services) {
   return services.flatMap(({ name, leaks }) => {
     if (leaks.findings.length === 0) return [`  ${name}  ${leaks.level}`];
-    return leaks.findings.map(({ level, kind, site, grownBytes, bytesPerHour }) => {
+    return leaks.findings.map(({ level, kind, site, route, grownBytes, bytesPerHour }) => {
       const growth = `${megabytes(grownBytes)} so far, ${megabytes(bytesPerHour / 60)} a minute`;
-      return `  ${name}  ${level} of ${kind} in ${siteText(site.function, site)}: ${growth}`;
+      const where = site === null ? '' : ` in ${siteText(site.function, site)}`;
+      return `  ${name}  ${level} of ${kind}${where}${route === null ? '' : `, ${route}`}: ${growth}`;
     });
   });
 }

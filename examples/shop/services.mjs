@@ -27,9 +27,8 @@ const DEFINITIONS = [
 // A leak is looked for over minutes in production. A demonstration of half a minute needs the detector hurried.
 const LEAK_SETTINGS = {
   SONDE_PROFILING_HEAP_INTERVAL_BYTES: String(512 * 1024),
-  SONDE_LEAKS_WARM_UP_SECONDS: '3',
-  SONDE_LEAKS_WINDOW_SECONDS: '10',
-  SONDE_LEAKS_MIN_GROWTH_BYTES: String(8 * 1024 * 1024),
+  SONDE_LEAKS_WARM_UP_SECONDS: '2',
+  SONDE_LEAKS_WINDOW_SECONDS: '15',
 };
 
 /** Chooses ports and starts the services. Each is { name, url, sondeUrl, output, exited, ... }; see `startService`. */

@@ -1,12 +1,15 @@
-// OTLP metrics to bytes and answers back, by the serialisers of OpenTelemetry's otlp-transformer. Loaded by otlp.ts
+// OTLP metrics and logs to bytes and answers back, by the serialisers of OpenTelemetry's otlp-transformer. Loaded by otlp.ts
 // when the first request is due, so that a process without an endpoint never pays for it.
 import {
+  JsonLogsSerializer,
   JsonMetricsSerializer,
   JsonTraceSerializer,
+  ProtobufLogsSerializer,
   ProtobufMetricsSerializer,
   ProtobufTraceSerializer,
 } from '@opentelemetry/otlp-transformer';
 import type { PartialSuccess, Protocol } from './delivery.ts';
+import { toLogRecords, type LogBatch } from './otlp-log-records.ts';
 import { toResourceMetrics, type MetricsSnapshot } from './otlp-metrics.ts';
 import type { OtlpProtocol } from './otlp.ts';
 
@@ -54,6 +57,20 @@ export function metricsProtocol(protocol: OtlpProtocol): Protocol<MetricsSnapsho
     partialSuccess: (answer) => {
       const partial = decode(() => serializer.deserializeResponse(answer).partialSuccess);
       return complaint(partial?.rejectedDataPoints, partial?.errorMessage);
+    },
+  };
+}
+
+export function logsProtocol(protocol: OtlpProtocol): Protocol<LogBatch> {
+  const serializer = protocol === 'http/json' ? JsonLogsSerializer : ProtobufLogsSerializer;
+  return {
+    contentType: CONTENT_TYPES[protocol],
+    retryableStatuses: RETRYABLE_STATUSES,
+    advice: { ...ADVICE, '404': 'check the path of the endpoint, or set OTEL_LOGS_EXPORTER=none where no logs are taken' },
+    serialize: (batch) => serializer.serializeRequest(toLogRecords(batch)),
+    partialSuccess: (answer) => {
+      const partial = decode(() => serializer.deserializeResponse(answer).partialSuccess);
+      return complaint(partial?.rejectedLogRecords, partial?.errorMessage);
     },
   };
 }

@@ -1,114 +1,142 @@
-// Finds heap leaks and names the function. The gate is the live heap after major collections, which the one observer
-// of collections reports through sdk.ts; behind it survivors are grouped by age per function (sites.ts), over three
-// lengths of time. Reads take 0.4 ms at 200 samples and 10 to 40 ms at a heap of 700 MB, once an epoch.
-import { getHeapSpaceStatistics, getHeapStatistics } from 'node:v8';
+// Finds leaks and names what leaks. The gate are exact readings after V8's own major collections (levels.ts); who allocates
+// what stays is asked only of what grows (heap-naming.ts, creations). Costs some 0.1 ms a collection and 0.05 ms each
+// five seconds; a named evaluation up to 20 ms at a heap of 1 GB, in pieces. Built by leak-watch.ts.
 import type { Clock } from '../core/clock.ts';
 import type { Guard, Timer } from '../core/guard.ts';
-import type { HeapSamples } from '../core/heap-samples.ts';
-import type { Ownership, Site } from './call-tree.ts';
-import { CallTree } from './call-tree.ts';
-import type { LeakFinding, LeakVerdict, Observation, StillGrows } from './findings.ts';
-import { Findings } from './findings.ts';
-import { AGE_GROUPS, GrowthWindow } from './growth-window.ts';
-import { type GrowthLimits, SiteIndex } from './sites.ts';
-import type { TrendPoint } from './trend.ts';
-import { isRising, slopeBytesPerSecond } from './trend.ts';
+import { type CreationNaming, unnamed } from './creation-naming.ts';
+import type { KindReading, LeakFinding, LeakKind, LeakLevel, LeakVerdict } from './finding.ts';
+import { LEAK_KINDS } from './finding.ts';
+import { Findings, type Named, severity } from './findings.ts';
+import type { HeapNaming } from './heap-naming.ts';
+import type { MemoryReading } from './memory.ts';
+import type { LeakSettings } from './settings.ts';
+import type { Reading } from './trend.ts';
+import { type Limits, Watched } from './watched.ts';
 
-export interface LeakSettings {
-  /** Allocations before this are never held against anybody: modules, pools, first caches. */
-  readonly warmUpSeconds: number;
-  /** The shortest stretch that is judged; 4 and 16 times it are judged too. A cache must fill faster than this. */
-  readonly windowSeconds: number;
-  /** What a function must gain within a window. */
-  readonly minGrowthBytes: number;
+/** What the process has served; memory grows with it without leaking. */
+interface Traffic {
+  readonly requests: number;
+  readonly active: number;
 }
 
-/**
- * For services. Ten minutes outlast most caches' filling. 32 MiB are 32 samples, so the sampling error (one in
- * six) is far below the growth; over the three windows that finds from 192 down to 12 MiB an hour.
- */
-export const LEAK_SETTINGS: LeakSettings = { warmUpSeconds: 60, windowSeconds: 600, minGrowthBytes: 32 * 1024 * 1024 };
+/** What has grown, and since when. */
+export interface Suspicion {
+  readonly kind: LeakKind;
+  readonly resourceType: string | null;
+  readonly sinceSeconds: number;
+}
 
 export interface LeakDetectorOptions {
   readonly guard: Guard;
   readonly clock: Clock;
   readonly settings: LeakSettings;
-  /** Mean bytes between two of the samples. */
-  readonly sampleBytes: number;
-  /** The live samples of V8's heap sampler, or undefined when earlier ones were lost (ProfileEngine.heapSamples). */
-  readonly readSamples: () => Promise<HeapSamples | undefined>;
-  /** Collects all garbage (ProfileEngine.collectGarbage). */
+  readonly memory: () => MemoryReading;
+  readonly traffic: () => Traffic;
+  /** V8's limit of the old generation. */
+  readonly heapLimitBytes: () => number;
+  /** What the container, or the machine, has left for this process. */
+  readonly containerLeftBytes: () => number;
+  /** What the process may have open. */
+  readonly resourceLimit: () => number;
+  readonly heapNaming: HeapNaming;
+  /** Who creates what is not on the heap. Told of what grows as long as it does. */
+  readonly creations: Pick<CreationNaming, 'watch' | 'name'>;
+  /** Names of the sources, the route: what is known beyond the functions that run. */
+  readonly describe: (named: Named) => Promise<Named>;
+  /** Collects all garbage. */
   readonly collectGarbage: () => Promise<void>;
-  /** Called once when a finding becomes `leak` and once when it is `gone`. */
-  readonly onVerdict: (finding: LeakFinding) => void;
-  readonly ownership?: Ownership;
-  /** From functions that run to those of the sources, one for each. */
-  readonly mapSites?: ((sites: readonly Site[]) => Promise<readonly Site[]>) | undefined;
-  /** Bytes in the old generation, and V8's limit for the heap; for tests. */
-  readonly liveHeapBytes?: () => number;
-  readonly heapLimitBytes?: number;
+  /** Called once for each finding that is new or has changed its level. */
+  readonly onChange: (finding: LeakFinding) => void;
+  readonly notes: () => readonly string[];
 }
 
-/** Windows in multiples of the shortest. */
-const WINDOW_FACTORS = [1, 4, 16] as const;
+/** Looks in a window: each five seconds, and each second in the first twenty, when there are few readings yet. */
+const TICKS_PER_WINDOW = 360;
+const TICK_SECONDS_MAX = 5;
+const TICK_SECONDS_MIN = 0.5;
+const TICK_SECONDS_FIRST = 1;
+const TICK_AGE_SHARE = 1 / 20;
 
-/** Of the least growth of a leak: what one must still gain over its window so as not to be gone. */
-const STILL_GROWS_SHARE = 0.5;
+/** Native memory moves by some 10 MB with malloc's gaps and with threads. */
+const NATIVE_GROWTH_FACTOR = 8;
 
-/** A collection is forced only after this many epochs without one, and when two readings in a row were suspicious. */
-const FORCE_EPOCHS = 4;
-const FORCE_SUSPICIONS = 2;
+/** A hundred more of one type is what a busy service has anyway. */
+const RESOURCES_GROWTH_MIN = 100;
 
-/** And never above this live heap: a full collection takes 0.3 s there. */
-const FORCE_BYTES_MAX: number = 512 * 1024 * 1024;
+/** Types watched; Node has some forty. */
+const RESOURCE_TYPES_MAX = 32;
 
-interface HeapPoint {
-  readonly monotonicMillis: number;
-  readonly epoch: number;
-  bytes: number;
-}
+/**
+ * A collection is forced only while the heap is known to grow, when V8 leaves it be for so many ticks with this share of the
+ * limit come since, or for an eighth of the window with something come since; never above this live heap (60 to 80 ms there),
+ * for a five-hundredth of the time at most, and four times as seldom after each that has not borne the rise out.
+ */
+const FORCE_TICKS = 3;
+const FORCE_ROOM_SHARE = 0.04;
+const FORCE_WINDOW_SHARE = 1 / 8;
+const FORCE_BYTES_MAX: number = 128 * 1024 * 1024;
+const FORCE_PAUSE_FACTOR = 500;
+const FORCE_IN_VAIN_SHARE = 0.3;
+const FORCE_IN_VAIN_FACTOR = 4;
 
 export class LeakDetector {
   readonly #options: LeakDetectorOptions;
-  readonly #epochMillis: number;
-  readonly #windows = WINDOW_FACTORS.map((factor) => new GrowthWindow(factor));
   readonly #findings = new Findings();
-  readonly #growthLimits: GrowthLimits;
-  readonly #liveHeapBytes: () => number;
-  readonly #heapLimitBytes: number;
-  /** The lowest live heap of each epoch that had a major collection. */
-  #points: HeapPoint[] = [];
+  readonly #heap: Watched;
+  readonly #external: Watched;
+  readonly #native: Watched;
+  readonly #resources = new Map<string, Watched>();
+  readonly #tickMillis: number;
   #timer: Timer | undefined;
-  #startMillis = 0;
-  #epoch = 0;
-  #judgedEpoch = -1;
-  #collectedEpoch = 0;
-  #suspicions = 0;
+  #warmUp: Timer | undefined;
+  #startSeconds = 0;
+  #tickSeconds = -Infinity;
+  #isWarm = false;
+  #busy = false;
+  #ticksWithoutCollection = 0;
+  #forceAtMillis = 0;
+  #forceWait = 1;
 
   constructor(options: LeakDetectorOptions) {
+    const { windowSeconds, minGrowthBytes } = options.settings;
     this.#options = options;
-    this.#growthLimits = { minGrowthBytes: options.settings.minGrowthBytes, sampleBytes: options.sampleBytes };
-    this.#epochMillis = (options.settings.windowSeconds * 1000) / AGE_GROUPS;
-    this.#liveHeapBytes = options.liveHeapBytes ?? oldGenerationBytes;
-    this.#heapLimitBytes = options.heapLimitBytes ?? getHeapStatistics().heap_size_limit;
+    const watched = (kind: LeakKind, minGrowth: number): Watched =>
+      new Watched({ kind, resourceType: null, minGrowth, windowSeconds, readAfterCollections: kind !== 'native' });
+    this.#heap = watched('heap', minGrowthBytes);
+    this.#external = watched('external', minGrowthBytes);
+    this.#native = watched('native', NATIVE_GROWTH_FACTOR * minGrowthBytes);
+    this.#tickMillis = 1000 * Math.min(Math.max(windowSeconds / TICKS_PER_WINDOW, TICK_SECONDS_MIN), TICK_SECONDS_MAX);
   }
 
   /** Starts watching; the heap sampler must have been started. */
   start(): void {
-    const { guard, clock } = this.#options;
-    this.#startMillis = clock.monotonicMillis();
-    this.#timer = guard.every('leak', this.#epochMillis, () => {
-      void guard.runAsync('leak', () => this.tick());
-    });
+    const { guard, settings } = this.#options;
+    this.#warmUp = guard.after('leak', settings.warmUpSeconds * 1000, () => void guard.runAsync('leak', () => this.warm()));
+    const everyMillis = Math.min(this.#tickMillis, TICK_SECONDS_FIRST * 1000);
+    this.#startSeconds = this.#seconds();
+    this.#timer = guard.every('leak', everyMillis, () => void guard.runAsync('leak', () => this.tick()));
   }
 
   stop(): void {
+    this.#warmUp?.stop();
     this.#timer?.stop();
     this.#timer = undefined;
+    this.#options.creations.watch([]);
   }
 
   verdict(): LeakVerdict {
-    return this.#findings.verdict();
+    const findings = this.#findings.list();
+    const kinds = LEAK_KINDS.map((kind) => this.#kindReading(kind));
+    // A kind may rise for what its findings excuse, as modules that are loaded.
+    const rises = kinds.some(({ level }) => level !== 'watching' && level !== 'gone');
+    const levels = [...findings.map(({ level }) => level), ...(rises ? (['growing'] as const) : [])];
+    return {
+      level: levels.reduce((worst: LeakLevel, level) => (severity(level) > severity(worst) ? level : worst), 'watching'),
+      findings,
+      kinds,
+      generations: this.#options.heapNaming.generations(),
+      notes: this.#options.notes(),
+    };
   }
 
   /** To be called after each major collection (mark-compact, not scavenges), as soon as it is known; cheap. */
@@ -117,139 +145,166 @@ export class LeakDetector {
     void this.#options.guard.runAsync('leak', () => this.collected());
   }
 
-  /** One epoch: notes the heap's state, and looks whether a collection is worth forcing. Called by the timer. @internal */
+  /** The warm-up is over: the first reading of everything, garbage included. Called by a timer. @internal */
+  async warm(): Promise<void> {
+    this.#isWarm = true;
+    const memory = this.#options.memory();
+    this.#heap.look(this.#reading(memory.heapBytes));
+    this.#external.look(this.#reading(memory.externalBytes));
+    this.#push(this.#native, memory.nativeBytes);
+    this.#readResources(memory.resources);
+    await this.#options.heapNaming.take();
+  }
+
+  /** Reads what needs no collection, and looks whether anything has ended. Called by the timer. @internal */
   async tick(): Promise<void> {
-    const nowMillis = this.#options.clock.monotonicMillis();
-    if (nowMillis - this.#startMillis < this.#options.settings.warmUpSeconds * 1000) return;
-    const profile = await this.#options.readSamples();
-    if (profile === undefined) return this.#forget();
-    this.#epoch += 1;
-    const [shortest] = this.#windows as [GrowthWindow];
-    const index = new SiteIndex(this.#callTree(profile), shortest.boundaries);
-    const suspicious = this.#isSuspicious(shortest, index);
-    this.#suspicions = suspicious ? this.#suspicions + 1 : 0;
-    const mark = { monotonicMillis: nowMillis, ordinal: lastOrdinal(profile), liveBytes: index.liveBytes() };
-    for (const window of this.#windows) if (this.#epoch % window.everyEpochs === 0) window.push(mark);
-    if (this.#mayForce()) await this.#force();
+    if (!this.#isWarm || !this.#isTickDue()) return;
+    const memory = this.#options.memory();
+    this.#ticksWithoutCollection += 1;
+    this.#heap.look(this.#reading(memory.heapBytes));
+    this.#external.look(this.#reading(memory.externalBytes));
+    this.#push(this.#native, memory.nativeBytes);
+    this.#readResources(memory.resources);
+    await this.#evaluate([this.#native, ...this.#resources.values()]);
+    if (this.#mayForce(memory.heapBytes)) await this.#force();
   }
 
-  /** Takes the live heap after a major collection, and judges, at most once an epoch. @internal */
+  /** Takes what a major collection has left. @internal */
   async collected(): Promise<void> {
-    this.#addPoint();
-    this.#collectedEpoch = this.#epoch;
-    if (this.#judgedEpoch === this.#epoch || !this.#windows.some(({ start }) => start !== undefined)) return;
-    this.#judgedEpoch = this.#epoch;
-    const profile = await this.#options.readSamples();
-    if (profile === undefined) return this.#forget();
-    const tree = this.#callTree(profile);
-    const observations = new Map<string, Observation>();
-    for (const window of this.#windows.keys()) {
-      for (const seen of this.#judge(window, tree)) {
-        const [name] = seen.keys;
-        if (observations.get(name)?.heapRises !== true) observations.set(name, seen);
-      }
+    this.#ticksWithoutCollection = 0;
+    if (!this.#isWarm) return;
+    const memory = this.#options.memory();
+    this.#push(this.#heap, memory.heapBytes);
+    this.#push(this.#external, memory.externalBytes);
+    await this.#options.heapNaming.take();
+    await this.#evaluate([this.#heap, this.#external]);
+  }
+
+  #isTickDue(): boolean {
+    const seconds = this.#seconds();
+    const pause = Math.min((seconds - this.#startSeconds) * TICK_AGE_SHARE, this.#tickMillis / 1000);
+    if (seconds - this.#tickSeconds < 0.9 * pause) return false;
+    this.#tickSeconds = seconds;
+    return true;
+  }
+
+  #seconds(): number {
+    return this.#options.clock.monotonicMillis() / 1000;
+  }
+
+  #reading(value: number): Reading {
+    return { seconds: this.#seconds(), value, ...this.#options.traffic() };
+  }
+
+  #push(watched: Watched, value: number): void {
+    watched.push(this.#reading(value), this.#limits(watched, value));
+  }
+
+  #limits({ kind }: Watched, value: number): Limits {
+    const { heapLimitBytes, containerLeftBytes, resourceLimit } = this.#options;
+    if (kind === 'resources') return { heap: Infinity, container: resourceLimit() };
+    return { heap: kind === 'heap' ? heapLimitBytes() : Infinity, container: value + containerLeftBytes() };
+  }
+
+  #readResources(resources: ReadonlyMap<string, number>): void {
+    for (const type of resources.keys()) {
+      if (this.#resources.has(type) || this.#resources.size >= RESOURCE_TYPES_MAX) continue;
+      const { windowSeconds } = this.#options.settings;
+      const options = { minGrowth: RESOURCES_GROWTH_MIN, windowSeconds, readAfterCollections: false };
+      this.#resources.set(type, new Watched({ kind: 'resources', resourceType: type, ...options }));
     }
-    const stillGrows = this.#stillGrows(new SiteIndex(tree, []).liveBytes());
-    const mapped = await Promise.all(Array.from(observations.values(), (seen) => this.#mapped(seen)));
-    for (const finding of this.#findings.update(mapped, this.#epoch, stillGrows)) this.#options.onVerdict(finding);
+    for (const [type, watched] of this.#resources) this.#push(watched, resources.get(type) ?? 0);
   }
 
-  /** The sites that grew over one window, none while it is not full. */
-  #judge(window: number, tree: CallTree): Observation[] {
-    const { clock, settings } = this.#options;
-    const { start, boundaries } = this.#windows[window] as GrowthWindow;
-    if (start === undefined) return [];
-    const seconds = (clock.monotonicMillis() - start.monotonicMillis) / 1000;
-    const points = this.#trendPoints(start.monotonicMillis);
-    const slope = slopeBytesPerSecond(points);
-    // A first collection says nothing against a leak; its survivors are judged by age and growth all the same.
-    const heapRises = points.length < 2 || (isRising(points) && slope * seconds >= settings.minGrowthBytes);
-    const index = new SiteIndex(tree, boundaries);
-    return index.growing(start.liveBytes, this.#growthLimits).map((growth) => ({
-      ...growth,
-      heapRises,
-      window,
-      bytesPerHour: (growth.grownBytes / seconds) * 3600,
-      sinceEpochMillis: clock.epochMillis(start.monotonicMillis),
-      secondsToHeapLimit: this.#secondsToHeapLimit(points.length < 2 ? growth.grownBytes / seconds : slope),
-    }));
+  /** Names what grows and tells of changes; what comes while this is under way is seen the next time. */
+  async #evaluate(all: readonly Watched[]): Promise<void> {
+    this.#options.creations.watch([this.#external, ...this.#resources.values()].filter(isGrowing).map(suspicionOf));
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      for (const watched of all) this.#tell(isGrowing(watched) ? await this.#observe(watched) : this.#ended(watched));
+    } finally {
+      this.#busy = false;
+    }
   }
 
-  /** The same in the words of the sources. */
-  async #mapped(seen: Observation): Promise<Observation> {
-    const { mapSites } = this.#options;
-    if (mapSites === undefined) return seen;
-    const [site = seen.site, namer = seen.namer, ...stack] = await mapSites([seen.site, seen.namer, ...seen.stack]);
-    return { ...seen, site: { ...site, function: namer.function }, namer, stack };
+  async #observe(watched: Watched): Promise<LeakFinding[]> {
+    const { clock, describe } = this.#options;
+    const suspicion = suspicionOf(watched);
+    const found = await this.#names(suspicion);
+    const names = await Promise.all(found.map((named) => describe(named)));
+    const { kind, resourceType, level, trend, heapLimit, containerLimit } = watched;
+    // It may have ended meanwhile.
+    if (trend === undefined || level === 'watching' || level === 'gone') return this.#ended(watched);
+    return this.#findings.update({
+      kind,
+      resourceType,
+      level,
+      trend,
+      names,
+      heapLimit,
+      containerLimit,
+      sinceEpochMillis: clock.epochMillis(trend.start.seconds * 1000),
+      nowEpochMillis: clock.epochMillis(clock.monotonicMillis()),
+    });
   }
 
-  #stillGrows(liveBytes: ReadonlyMap<string, number>): StillGrows {
-    const leastBytes = STILL_GROWS_SHARE * this.#options.settings.minGrowthBytes;
-    return (keys, window) => {
-      const before = this.#windows[window]?.start?.liveBytes;
-      return keys.some((key) => (liveBytes.get(key) ?? 0) - (before?.get(key) ?? 0) >= leastBytes);
-    };
+  async #names(suspicion: Suspicion): Promise<readonly Named[]> {
+    const { heapNaming, creations } = this.#options;
+    if (suspicion.kind !== 'heap') return await creations.name(suspicion);
+    const sites = await heapNaming.growing(suspicion.sinceSeconds);
+    return sites.length > 0 ? sites.map((site) => ({ ...site, note: '', route: null })) : [unnamed(HEAP_SPREAD)];
   }
 
-  #secondsToHeapLimit(bytesPerSecond: number): number | null {
-    const live = this.#points.at(-1)?.bytes ?? 0;
-    return bytesPerSecond > 0 ? Math.max(this.#heapLimitBytes - live, 0) / bytesPerSecond : null;
+  #ended(watched: Watched): LeakFinding[] {
+    const { clock } = this.#options;
+    return this.#findings.ended(watched, clock.epochMillis(clock.monotonicMillis()));
   }
 
-  #isSuspicious(window: GrowthWindow, index: SiteIndex): boolean {
-    const { start } = window;
-    if (start === undefined) return false;
-    const growths = index.growing(start.liveBytes, this.#growthLimits);
-    return growths.some(({ keys }) => !this.#findings.isLeak(keys));
+  #tell(changed: readonly LeakFinding[]): void {
+    for (const finding of changed) this.#options.onChange(finding);
   }
 
-  #mayForce(): boolean {
-    const waitedEpochs = this.#epoch - this.#collectedEpoch;
-    return this.#suspicions >= FORCE_SUSPICIONS && waitedEpochs >= FORCE_EPOCHS && this.#liveHeapBytes() <= FORCE_BYTES_MAX;
+  #mayForce(heapBytes: number): boolean {
+    const { clock, settings, heapLimitBytes } = this.#options;
+    const { last } = this.#heap.series;
+    if (last === undefined || !settings.collectGarbage || !isGrowing(this.#heap) || heapBytes > FORCE_BYTES_MAX) return false;
+    if (this.#ticksWithoutCollection < FORCE_TICKS || clock.monotonicMillis() < this.#forceAtMillis) return false;
+    const since = heapBytes - last.value;
+    if (since < settings.minGrowthBytes) return false;
+    const isLong = this.#seconds() - last.seconds >= FORCE_WINDOW_SHARE * settings.windowSeconds * this.#forceWait;
+    return isLong || since >= FORCE_ROOM_SHARE * heapLimitBytes() * this.#forceWait;
   }
 
-  /** The observer reports this collection as well; both come to the same. */
+  /** The observer reports this collection, too. */
   async #force(): Promise<void> {
-    await this.#options.collectGarbage();
-    await this.collected();
+    const { clock, collectGarbage, memory } = this.#options;
+    const { last } = this.#heap.series;
+    const perSecond = this.#heap.trend?.perSecond ?? 0;
+    const startMillis = clock.monotonicMillis();
+    await collectGarbage();
+    const endMillis = clock.monotonicMillis();
+    this.#forceAtMillis = endMillis + FORCE_PAUSE_FACTOR * (endMillis - startMillis);
+    const expected = perSecond * (endMillis / 1000 - (last?.seconds ?? 0));
+    const isInVain = memory().heapBytes - (last?.value ?? 0) < FORCE_IN_VAIN_SHARE * expected;
+    this.#forceWait = isInVain ? this.#forceWait * FORCE_IN_VAIN_FACTOR : 1;
   }
 
-  #addPoint(): void {
-    const bytes = this.#liveHeapBytes();
-    const last = this.#points.at(-1);
-    if (last?.epoch === this.#epoch) {
-      last.bytes = Math.min(last.bytes, bytes);
-      return;
-    }
-    this.#points.push({ monotonicMillis: this.#options.clock.monotonicMillis(), epoch: this.#epoch, bytes });
-    const oldestEpoch = this.#epoch - AGE_GROUPS * Math.max(...WINDOW_FACTORS);
-    if ((this.#points[0] as HeapPoint).epoch < oldestEpoch) this.#points.shift();
-  }
-
-  #trendPoints(sinceMillis: number): TrendPoint[] {
-    return this.#points
-      .filter(({ monotonicMillis }) => monotonicMillis >= sinceMillis)
-      .map(({ monotonicMillis, bytes }) => ({ seconds: monotonicMillis / 1000, bytes }));
-  }
-
-  /** Samples were lost, and with them what the marks refer to. */
-  #forget(): void {
-    for (const window of this.#windows) window.clear();
-    this.#suspicions = 0;
-  }
-
-  #callTree(profile: HeapSamples): CallTree {
-    return new CallTree(profile, this.#options.ownership);
+  #kindReading(kind: LeakKind): KindReading {
+    if (kind !== 'resources') return { heap: this.#heap, external: this.#external, native: this.#native }[kind].reading();
+    const readings = Array.from(this.#resources.values(), (watched) => watched.reading());
+    const worst = readings.toSorted((a, b) => severity(b.level) - severity(a.level) || b.perMinute - a.perMinute)[0];
+    const current = readings.reduce((sum, reading) => sum + reading.current, 0);
+    return { kind, level: 'watching', perMinute: 0, heapLimit: null, containerLimit: null, ...worst, current };
   }
 }
 
-function lastOrdinal(profile: HeapSamples): number {
-  return profile.samples.reduce((last, { ordinal }) => Math.max(last, ordinal), 0);
+const HEAP_SPREAD = 'no function of the sampled heap accounts for it: it is spread over many, or too few samples are there yet';
+
+function isGrowing({ level }: Watched): boolean {
+  return level !== 'watching' && level !== 'gone';
 }
 
-/** What a major collection has left, without the young generation, which is garbage to come for the most part. */
-function oldGenerationBytes(): number {
-  return getHeapSpaceStatistics()
-    .filter(({ space_name: name }) => !name.startsWith('new_'))
-    .reduce((sum, { space_used_size: bytes }) => sum + bytes, 0);
+function suspicionOf({ kind, resourceType, trend }: Watched): Suspicion {
+  return { kind, resourceType, sinceSeconds: trend?.start.seconds ?? 0 };
 }

@@ -1,6 +1,6 @@
 // What the leak detector says: the verdict, its findings and their levels. Types only; told by detector.ts, read by
 // /debug/leaks, the metrics, the log, `onLeak` and the evidence of a process that is about to die.
-import type { Site } from './call-tree.ts';
+import type { Site } from './site.ts';
 
 /**
  * `watching` nothing found; `growing` something fills, which a cache does too; `suspect` it grows steadily and would

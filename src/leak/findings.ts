@@ -1,153 +1,196 @@
-// From evaluations to verdicts: a site that grows in two evaluations far enough apart is a leak, one that no longer
-// does in two is gone. Pure but for what it remembers; told by the detector, read by /debug/leaks and the metrics.
-import type { Site } from './call-tree.ts';
-import type { Growth } from './sites.ts';
+// From levels and names to findings: one for each site that grows, for as long as it does, and what has changed. Pure but
+// for what it remembers; told by the detector.
+import type { Forecast, LeakFinding, LeakKind, LeakLeaf, LeakLevel } from './finding.ts';
+import { LEAK_LEVELS } from './finding.ts';
+import type { Site } from './site.ts';
+import type { Trend } from './trend.ts';
 
-/** `watching` nothing found, `suspect` seen once, `leak` confirmed, `gone` a leak that has stopped growing. */
-type LeakLevel = 'watching' | 'suspect' | 'leak' | 'gone';
-
-export interface LeakFinding {
-  readonly kind: 'heap';
-  readonly level: Exclude<LeakLevel, 'watching'>;
-  /** The function whose allocations stay alive; `line` is where it starts. */
-  readonly site: Site;
-  /** The stack that allocated most of it, innermost first. */
+/** What grows, as far as it could be named. */
+export interface Named {
+  /** What the site goes by, in any reading; the first is its name. */
+  readonly keys: readonly string[];
+  readonly site: Site | null;
+  /** The function whose name that is: another one where the site is a nameless callback. */
+  readonly namer?: Site | undefined;
+  /** The site has no name of its own. */
+  readonly isNameless?: boolean;
   readonly stack: readonly Site[];
-  /** Gained over the window that was judged. */
-  readonly grownBytes: number;
-  readonly bytesPerHour: number;
-  /** Start of the window in which the growth was first seen. */
+  readonly leaves: readonly LeakLeaf[];
+  readonly className: string | null;
+  readonly note: string;
+  readonly share: number;
+  /** It grew over the stretch, but no longer at its end. */
+  readonly stopped: boolean;
+  /** It is modules that are loaded. */
+  readonly isLoading?: boolean;
+  readonly route: string | null;
+}
+
+/** One thing that grows, in one evaluation. */
+export interface Observation {
+  readonly kind: LeakKind;
+  readonly resourceType: string | null;
+  readonly level: Exclude<LeakLevel, 'gone' | 'watching'>;
+  readonly trend: Trend;
+  readonly names: readonly Named[];
+  readonly heapLimit: Forecast | null;
+  readonly containerLimit: Forecast | null;
   readonly sinceEpochMillis: number;
-  /** Until the live heap meets V8's limit at its present rise, null when it does not rise. */
-  readonly secondsToHeapLimit: number | null;
+  readonly nowEpochMillis: number;
 }
 
-export interface LeakVerdict {
-  readonly level: LeakLevel;
-  /** Worst and largest first, at most sixteen. */
-  readonly findings: readonly LeakFinding[];
-}
-
-/** One site's growth as one evaluation saw it. */
-export interface Observation extends Growth {
-  /** Whether the live heap as a whole rose as well; without that nothing new is suspected, but nothing cleared. */
-  readonly heapRises: boolean;
-  /** Which window it was seen over. */
-  readonly window: number;
-  readonly bytesPerHour: number;
-  readonly sinceEpochMillis: number;
-  readonly secondsToHeapLimit: number | null;
-}
-
+/** Sites of all kinds; what is gone goes first. */
 const FINDINGS_MAX = 16;
 
-/** Evaluations that make a suspect a leak, the last at least CONFIRM_EPOCHS after the first. */
-const HITS_TO_CONFIRM = 2;
-const CONFIRM_EPOCHS = 3;
+/** Names that a finding goes by as V8 inlines and the application is compiled anew. */
+const KEYS_MAX = 8;
 
-/** Evaluations in a row without it that clear a finding. */
-const MISSES_TO_CLEAR = 2;
-
-const SEVERITY: readonly LeakLevel[] = ['watching', 'gone', 'suspect', 'leak'];
-
-/** Whether one of these functions has gained anything to speak of over a window, by a laxer measure than to be found. */
-export type StillGrows = (keys: readonly string[], window: number) => boolean;
+/** Evaluations in a row without it that end a finding while something else of its kind goes on growing. */
+const MISSES_MAX = 3;
 
 interface Tracked {
   finding: LeakFinding;
   keys: readonly string[];
-  window: number;
-  firstEpoch: number;
-  hits: number;
   misses: number;
 }
 
 export class Findings {
   #tracked: Tracked[] = [];
 
-  /**
-   * Takes in one evaluation of the heap after a collection; returns the findings that it made `leak` or `gone`. A
-   * leak that just misses the measure this time is not gone as long as it still grows.
-   */
-  update(observations: readonly Observation[], epoch: number, stillGrows: StillGrows): LeakFinding[] {
-    const changed: LeakFinding[] = [];
-    const seen = new Set<Tracked>();
-    for (const observation of observations) {
-      const tracked = this.#find(observation.keys) ?? this.#begin(observation, epoch);
-      if (tracked === undefined || seen.has(tracked)) continue;
-      seen.add(tracked);
-      if (observation.heapRises && hit(tracked, observation, epoch)) changed.push(tracked.finding);
-      tracked.misses = 0;
-    }
-    for (const tracked of this.#tracked) {
-      if (seen.has(tracked)) continue;
-      const leaks = tracked.finding.level === 'leak' && stillGrows(tracked.keys, tracked.window);
-      if (!leaks && miss(tracked)) changed.push(tracked.finding);
-    }
-    this.#tracked = this.#tracked.filter(({ finding, misses }) => finding.level !== 'suspect' || misses < MISSES_TO_CLEAR);
-    return changed;
-  }
-
-  /** Whether a site goes by one of these keys and is a leak already. */
-  isLeak(keys: readonly string[]): boolean {
-    return this.#find(keys)?.finding.level === 'leak';
-  }
-
-  verdict(): LeakVerdict {
-    const findings = this.#tracked
+  /** Worst and largest first. */
+  list(): readonly LeakFinding[] {
+    return this.#tracked
       .map(({ finding }) => finding)
-      .toSorted((a, b) => severity(b.level) - severity(a.level) || b.grownBytes - a.grownBytes);
-    return { level: findings[0]?.level ?? 'watching', findings };
+      .toSorted((a, b) => severity(b.level) - severity(a.level) || b.grownBytes - a.grownBytes || b.grownCount - a.grownCount);
   }
 
-  #find(keys: readonly string[]): Tracked | undefined {
-    return this.#tracked.find((tracked) => tracked.keys.some((key) => keys.includes(key)));
+  /** Takes in one evaluation of something that grows; answers the findings that are new or have changed their level. */
+  update(observation: Observation): LeakFinding[] {
+    const changed: Tracked[] = [];
+    const seen = new Set<Tracked>();
+    for (const named of this.#namesOf(observation)) {
+      const known = this.#find(observation, named);
+      if (known !== undefined && seen.has(known)) continue;
+      const tracked = known ?? this.#begin(observation, named);
+      if (tracked === undefined) break;
+      seen.add(tracked);
+      const isNew = known === undefined || (known.finding.site === null && named.site !== null);
+      if (refresh(tracked, observation, named, isNew)) changed.push(tracked);
+    }
+    // What has a name keeps it where none is found this time, and rises with its kind all the same.
+    if (seen.size === 0) changed.push(...this.#raise(observation));
+    const missed = seen.size === 0 ? [] : this.#tracked.filter((tracked) => isOf(tracked.finding, observation) && !seen.has(tracked));
+    for (const tracked of missed) {
+      tracked.misses += 1;
+      if (tracked.misses >= MISSES_MAX && this.#end(tracked, observation.nowEpochMillis)) changed.push(tracked);
+    }
+    return changed.map(({ finding }) => finding);
   }
 
-  /** Starts to track a suspect; not when the heap does not rise, nor when there are too many and none is gone. */
-  #begin(observation: Observation, epoch: number): Tracked | undefined {
-    if (!observation.heapRises) return undefined;
+  /** What it was has stopped growing; answers the findings that this has withdrawn. */
+  ended(subject: Pick<LeakFinding, 'kind' | 'resourceType'>, nowEpochMillis: number): LeakFinding[] {
+    const ended = this.#tracked.filter(({ finding }) => isOf(finding, subject));
+    return ended.filter((tracked) => this.#end(tracked, nowEpochMillis)).map(({ finding }) => finding);
+  }
+
+  /** What had a name keeps it where none is found this time. */
+  #namesOf(observation: Observation): readonly Named[] {
+    const isNamed = this.#tracked.some(({ finding }) => isOf(finding, observation) && finding.site !== null && finding.level !== 'gone');
+    return isNamed ? observation.names.filter(({ site }) => site !== null) : observation.names;
+  }
+
+  /** One that had no name yet takes the first. */
+  #find(observation: Observation, { keys }: Named): Tracked | undefined {
+    const own = this.#tracked.filter(({ finding }) => isOf(finding, observation));
+    return own.find((tracked) => tracked.keys.some((key) => keys.includes(key))) ?? own.find(({ finding }) => finding.site === null);
+  }
+
+  /** The largest of what was known, if the level is higher now. */
+  #raise({ kind, resourceType, level, nowEpochMillis }: Observation): Tracked[] {
+    const known = this.#tracked.filter(({ finding }) => isOf(finding, { kind, resourceType }) && finding.level !== 'gone');
+    const [largest] = known.toSorted((a, b) => b.finding.share - a.finding.share);
+    if (largest === undefined || severity(level) <= severity(largest.finding.level)) return [];
+    largest.finding = { ...largest.finding, level, levelEpochMillis: nowEpochMillis };
+    return [largest];
+  }
+
+  /** Undefined when there are too many and none is gone. */
+  #begin(observation: Observation, named: Named): Tracked | undefined {
     if (this.#tracked.length >= FINDINGS_MAX) {
       const gone = this.#tracked.findIndex(({ finding }) => finding.level === 'gone');
       if (gone === -1) return undefined;
       this.#tracked.splice(gone, 1);
     }
-    const finding = toFinding(observation, 'suspect', observation.sinceEpochMillis);
-    const { keys, window } = observation;
-    const tracked: Tracked = { finding, keys, window, firstEpoch: epoch, hits: 0, misses: 0 };
+    const tracked: Tracked = { finding: toFinding(observation, named, 'growing'), keys: named.keys, misses: 0 };
     this.#tracked.push(tracked);
     return tracked;
   }
+
+  /** True when that is a change to tell; what only grew is forgotten. */
+  #end(tracked: Tracked, levelEpochMillis: number): boolean {
+    const { finding } = tracked;
+    if (finding.level === 'gone') return false;
+    if (finding.level === 'growing') {
+      this.#tracked = this.#tracked.filter((other) => other !== tracked);
+      return false;
+    }
+    tracked.finding = { ...finding, level: 'gone', levelEpochMillis, heapLimit: null, containerLimit: null };
+    return true;
+  }
 }
 
-/** Counts a positive evaluation; true when it has made the site a leak. */
-function hit(tracked: Tracked, observation: Observation, epoch: number): boolean {
+/** Brings a finding up to date; true when its level is another than before. */
+function refresh(tracked: Tracked, observation: Observation, named: Named, isNew: boolean): boolean {
   const before = tracked.finding;
-  // One that was gone starts anew: it has to be confirmed again.
-  const anew = before.level === 'gone';
-  tracked.hits = anew ? 1 : tracked.hits + 1;
-  if (anew) tracked.firstEpoch = epoch;
-  const confirmed = tracked.hits >= HITS_TO_CONFIRM && epoch - tracked.firstEpoch >= CONFIRM_EPOCHS;
-  const level = confirmed || before.level === 'leak' ? 'leak' : 'suspect';
-  tracked.keys = observation.keys;
-  tracked.window = observation.window;
-  tracked.finding = toFinding(observation, level, anew ? observation.sinceEpochMillis : before.sinceEpochMillis);
-  return level === 'leak' && before.level !== 'leak';
+  const level = levelOf(before.level, named.stopped || named.isLoading === true ? 'growing' : observation.level);
+  const isChange = isNew || level !== before.level;
+  const finding = toFinding(observation, named, level);
+  tracked.finding = {
+    ...finding,
+    route: finding.route ?? before.route,
+    levelEpochMillis: isChange ? finding.levelEpochMillis : before.levelEpochMillis,
+  };
+  tracked.keys = [...new Set([...named.keys, ...tracked.keys])].slice(0, KEYS_MAX);
+  tracked.misses = 0;
+  return isChange;
 }
 
-/** Counts a negative evaluation; true when a leak is gone by it. */
-function miss(tracked: Tracked): boolean {
-  tracked.misses += 1;
-  if (tracked.misses < MISSES_TO_CLEAR || tracked.finding.level !== 'leak') return false;
-  tracked.finding = { ...tracked.finding, level: 'gone', secondsToHeapLimit: null };
-  return true;
+/** A level rises and does not fall but to gone; from there it begins anew. */
+function levelOf(before: LeakFinding['level'], now: Observation['level']): LeakFinding['level'] {
+  return before === 'gone' || severity(now) > severity(before) ? now : before;
 }
 
-function toFinding(observation: Observation, level: LeakFinding['level'], sinceEpochMillis: number): LeakFinding {
-  const { site, stack, grownBytes, bytesPerHour, secondsToHeapLimit } = observation;
-  return { kind: 'heap', level, site, stack, grownBytes, bytesPerHour, sinceEpochMillis, secondsToHeapLimit };
+function toFinding(observation: Observation, named: Named, level: LeakFinding['level']): LeakFinding {
+  const { kind, resourceType, trend, heapLimit, containerLimit, sinceEpochMillis, nowEpochMillis } = observation;
+  const { site, note, stack, leaves, className, route, share } = named;
+  const [grown, perHour] = [share * trend.growth, share * trend.perSecond * 3600];
+  const isCount = kind === 'resources';
+  return {
+    kind,
+    level,
+    resourceType,
+    site,
+    note,
+    stack,
+    leaves,
+    className,
+    route,
+    grownBytes: isCount ? 0 : grown,
+    bytesPerHour: isCount ? 0 : perHour,
+    grownCount: isCount ? grown : 0,
+    countPerHour: isCount ? perHour : 0,
+    share,
+    sinceEpochMillis,
+    levelEpochMillis: nowEpochMillis,
+    heapLimit,
+    containerLimit,
+  };
 }
 
-function severity(level: LeakLevel): number {
-  return SEVERITY.indexOf(level);
+function isOf(finding: Pick<LeakFinding, 'kind' | 'resourceType'>, subject: Pick<LeakFinding, 'kind' | 'resourceType'>): boolean {
+  return finding.kind === subject.kind && finding.resourceType === subject.resourceType;
+}
+
+export function severity(level: LeakLevel): number {
+  return LEAK_LEVELS.indexOf(level);
 }

@@ -1,17 +1,6 @@
-// What Sonde reports of itself and of its verdicts, in names of its own because no convention has them. Reads plain
-// numbers that sdk.ts gathers; measures nothing.
+// What Sonde reports of itself, in names of its own because no convention has them. Reads plain numbers that sdk.ts
+// gathers; measures nothing. Its verdicts on leaks are in leaks.ts.
 import type { Family, NumberPoint } from './family.ts';
-
-/** A site that makes memory grow, as far as a metric tells it. */
-interface LeakReading {
-  readonly function: string;
-  readonly file: string;
-  readonly line: number;
-  /** `suspect` or `leak`. */
-  readonly level: string;
-  readonly grownBytes: number;
-  readonly bytesPerHour: number;
-}
 
 /** What profiling knows and costs. */
 export interface ProfileReading {
@@ -35,14 +24,9 @@ export interface SelfReading {
   readonly dropped: ReadonlyMap<string, number>;
   /** Undefined where nothing is profiled. */
   readonly profile: ProfileReading | undefined;
-  /** Undefined where leaks are not watched. */
-  readonly leaks: { readonly level: string; readonly sites: readonly LeakReading[] } | undefined;
 }
 
-/** Levels of the leak verdict as numbers, in rising order. */
-const LEVELS = ['watching', 'gone', 'suspect', 'leak'] as const;
-
-/** `sonde_internal_errors_total`, `sonde_dropped_total`, `sonde_cpu_seconds_total`, `sonde_overhead_*`, `sonde_profile_*`, `sonde_leak_*`. */
+/** `sonde_internal_errors_total`, `sonde_dropped_total`, `sonde_cpu_seconds_total`, `sonde_overhead_*`, `sonde_profile_*`. */
 export function selfFamilies(reading: SelfReading): Family[] {
   const families: Family[] = [
     {
@@ -61,7 +45,6 @@ export function selfFamilies(reading: SelfReading): Family[] {
     },
   ];
   if (reading.profile !== undefined) families.push(...profileFamilies(reading.profile));
-  if (reading.leaks !== undefined) families.push(...leakFamilies(reading.leaks));
   return families;
 }
 
@@ -118,40 +101,4 @@ function profileFamilies(reading: ProfileReading): Family[] {
 
 function pointsBy(label: string, counts: ReadonlyMap<string, number>): NumberPoint[] {
   return [...counts].map(([name, value]) => ({ labels: name === '' ? {} : { [label]: name }, value }));
-}
-
-function leakFamilies({ level, sites }: NonNullable<SelfReading['leaks']>): Family[] {
-  const points = (read: (site: LeakReading) => number): NumberPoint[] =>
-    sites.map((site) => ({
-      labels: {
-        'code.function.name': site.function,
-        'code.file.path': site.file,
-        'code.line.number': String(site.line),
-        level: site.level,
-      },
-      value: read(site),
-    }));
-  return [
-    {
-      type: 'gauge',
-      name: 'sonde.leak.level',
-      unit: '',
-      description: 'Verdict on memory leaks: 0 watching, 1 gone, 2 suspect, 3 leak.',
-      points: [{ labels: {}, value: Math.max(0, LEVELS.indexOf(level as (typeof LEVELS)[number])) }],
-    },
-    {
-      type: 'gauge',
-      name: 'sonde.leak.growth',
-      unit: 'By',
-      description: 'Live memory that an allocation site has gained since it is watched.',
-      points: points((site) => site.grownBytes),
-    },
-    {
-      type: 'gauge',
-      name: 'sonde.leak.growth_per_hour',
-      unit: 'By',
-      description: 'Live memory that an allocation site gains in an hour at its present rate.',
-      points: points((site) => site.bytesPerHour),
-    },
-  ];
 }

@@ -3,10 +3,10 @@
 // With the addon CPU profiles are continuous; without it the inspector takes them on request.
 import { isMainThread } from 'node:worker_threads';
 import type { Diag } from '../core/diag.ts';
-import type { HeapSamples } from '../core/heap-samples.ts';
 import { type Budget, ContinuousProfile } from './continuous.ts';
 import { DevtoolsProfiles } from './devtools.ts';
 import type { Follower } from './follower.ts';
+import type { Frame } from './frame.ts';
 import { HeapSampler } from './heap-sampler.ts';
 import { profileCpu } from './inspector.ts';
 import type { OwnLabels, SampleLabels } from './labels.ts';
@@ -15,6 +15,7 @@ import { loadNativeProfilers } from './native.ts';
 import type { OwnCpuSeconds } from './own-cost.ts';
 import { merge, only, type Profile, type SampleFilter, select, subtract } from './profile.ts';
 import { ProfileError } from './profile-error.ts';
+import { samplesByRoute } from './route-samples.ts';
 import { Upkeep, type UpkeepOptions } from './upkeep.ts';
 import { checkSeconds, TimedReads } from './timed-reads.ts';
 import { fromCpuProfile } from './v8.ts';
@@ -31,6 +32,8 @@ export interface ProfileEngineOptions extends UpkeepOptions {
   readonly heap: boolean;
   /** Mean bytes between two samples of it. */
   readonly heapIntervalBytes: number;
+  /** Run when V8 runs out of memory, with the path of the live heap's profile added. */
+  readonly outOfMemoryCommand?: (() => readonly string[] | undefined) | undefined;
   /** What is kept of the past. */
   readonly history: RingLimits;
   readonly budget: Budget;
@@ -55,6 +58,8 @@ export type TimeRead = ({ readonly seconds: number; readonly signal?: AbortSigna
 export interface HeapRead {
   /** Collect garbage first. */
   readonly gc?: boolean;
+  /** Without source maps, which may have to be loaded: answers in the same turn of the event loop. */
+  readonly unmapped?: boolean;
   /** Answer what was added over this time instead of what is there; above 0 and at most 900. */
   readonly seconds?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -82,6 +87,8 @@ export interface ProfileEngineStats {
   readonly cpuRestarts: number;
   /** Restarts of a heap sampler that another profiler had stopped. */
   readonly heapRestarts: number;
+  /** The heap's samples are those of another profiler. */
+  readonly heapBorrowed: boolean;
 }
 
 export class ProfileEngine {
@@ -161,12 +168,12 @@ export class ProfileEngine {
    * Rejects with ProfileError.
    */
   async cpu(read: TimeRead): Promise<Profile> {
-    return await this.#mapped(select(await this.#time(read), ['samples', 'cpu']));
+    return await this.mapped(select(await this.#time(read), ['samples', 'cpu']));
   }
 
   /** The same with wall time, in which waiting on the event loop is `(idle)`. */
   async wall(read: TimeRead): Promise<Profile> {
-    return await this.#mapped(select(await this.#time(read), ['samples', 'wall']));
+    return await this.mapped(select(await this.#time(read), ['samples', 'wall']));
   }
 
   /**
@@ -197,7 +204,7 @@ export class ProfileEngine {
 
   /** A reader's own sequence of windows with the sample types samples, cpu and wall; undefined without continuous profiles. */
   follow(): Follower | undefined {
-    return this.#state === 'started' ? this.#continuous?.windows.follow((profile) => this.#mapped(profile)) : undefined;
+    return this.#state === 'started' ? this.#continuous?.windows.follow((profile) => this.mapped(profile)) : undefined;
   }
 
   /** Tells of a block of the event loop now, if one is under way that is long enough, and not when it has ended: what was active may be gone by then. */
@@ -205,9 +212,19 @@ export class ProfileEngine {
     this.#upkeep.checkStall();
   }
 
-  /** The live heap's samples with their age, for the leak detector; undefined when earlier ones were lost. */
-  async heapSamples(): Promise<HeapSamples | undefined> {
-    return await this.#heap?.samples();
+  /** The live heap for the leak detector, all on one tree and not source-mapped; undefined when earlier samples were lost. */
+  async heapGeneration(): Promise<Profile | undefined> {
+    return await this.#heap?.generation();
+  }
+
+  /** CPU samples of the last seconds that have a function on their stack, by route; none without continuous profiles. */
+  samplesByRoute(frame: Frame, lastSeconds: number): ReadonlyMap<string, number> {
+    return this.#continuous === undefined ? new Map() : samplesByRoute(this.#continuous.windows.last(lastSeconds), frame);
+  }
+
+  /** A profile with the names of the sources. */
+  async mapped(profile: Profile): Promise<Profile> {
+    return (await this.#options.sourceMaps?.apply(profile)) ?? profile;
   }
 
   /** Collects all garbage now; blocks the process for about half a millisecond per megabyte of live heap. */
@@ -236,11 +253,8 @@ export class ProfileEngine {
       cpuSecondsByRoute: continuous?.cpuSecondsByRoute ?? new Map(),
       cpuRestarts: continuous?.restarts ?? 0,
       heapRestarts: this.#heap?.restarts ?? 0,
+      heapBorrowed: this.#heap?.isBorrowed ?? false,
     };
-  }
-
-  async #mapped(profile: Profile): Promise<Profile> {
-    return (await this.#options.sourceMaps?.apply(profile)) ?? profile;
   }
 
   async #time(read: TimeRead): Promise<Profile> {
@@ -273,7 +287,7 @@ export class ProfileEngine {
     const sampler = this.#heapSampler();
     if (read.gc === true) await sampler.collectGarbage();
     const { seconds } = read;
-    if (seconds === undefined) return await this.#mapped(await take(sampler));
+    if (seconds === undefined) return read.unmapped === true ? await take(sampler) : await this.mapped(await take(sampler));
     checkSeconds(seconds);
     const difference = await this.#reads.run(async () => {
       const before = await take(sampler);
@@ -281,7 +295,7 @@ export class ProfileEngine {
       if (read.gc === true) await sampler.collectGarbage();
       return await subtract(await take(sampler), before);
     });
-    return await this.#mapped(difference);
+    return await this.mapped(difference);
   }
 
   #heapSampler(): HeapSampler {
@@ -330,8 +344,8 @@ export class ProfileEngine {
   }
 
   async #startHeap(native: NativeProfilers | undefined): Promise<void> {
-    const { diag, clock, heapIntervalBytes: intervalBytes } = this.#options;
-    const heap = new HeapSampler({ native: native?.heap, diag, clock, intervalBytes });
+    const { diag, clock, heapIntervalBytes: intervalBytes, outOfMemoryCommand } = this.#options;
+    const heap = new HeapSampler({ native: native?.heap, diag, clock, intervalBytes, outOfMemoryCommand: outOfMemoryCommand?.() });
     this.#heap = heap;
     try {
       await heap.start();

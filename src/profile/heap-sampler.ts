@@ -1,17 +1,22 @@
 // V8's sampling heap profiler, always on: started by the addon where there is one, because reads then force no
 // collection, else by the inspector. There is one sampler per isolate; another profiler in the process that stops
 // its own stops ours (Pyroscope's pull endpoint does), so every read is ready to find it gone and starts it again.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../core/clock.ts';
 import type { Diag } from '../core/diag.ts';
 import type { HeapSamples } from '../core/heap-samples.ts';
 import { Allocations } from './allocations.ts';
 import { InspectorHeap } from './inspector.ts';
-import type { NativeHeapProfiler } from './native.ts';
+import { exportOutOfMemory, type NativeHeapProfiler } from './native.ts';
 import type { Profile } from './profile.ts';
 import { ProfileError } from './profile-error.ts';
-import { type AllocationNode, fromAllocationTree, fromHeapSamples, withAllocations } from './v8.ts';
+import { StackTable } from './stack-table.ts';
+import { type AllocationNode, fromAllocationTree, fromHeapSamples, type HeapOptions, withAllocations } from './v8.ts';
 
 const STACK_DEPTH = 64;
+
+/** Nodes of the tree that generations share; a service has some thousands. */
+const SHARED_NODES_MAX = 65_536;
 
 /** Above this, reads that force a collection (100 ms here) are refused to automatic readers. */
 const FORCED_READ_BYTES_MAX: number = 256 * 1024 * 1024;
@@ -22,6 +27,8 @@ export interface HeapSamplerOptions {
   readonly clock: Clock;
   /** Mean bytes between two samples. */
   readonly intervalBytes: number;
+  /** Run when V8 runs out of memory; nothing without it, and without the addon. */
+  readonly outOfMemoryCommand?: readonly string[] | undefined;
 }
 
 export class HeapSampler {
@@ -29,18 +36,22 @@ export class HeapSampler {
   readonly #diag: Diag;
   readonly #clock: Clock;
   readonly #intervalBytes: number;
+  readonly #outOfMemoryCommand: readonly string[] | undefined;
   readonly #inspector = new InspectorHeap();
   readonly #allocations = new Allocations();
   #lookMillis = 0;
   #cannotLook: string | undefined;
   #lost = false;
+  #isBorrowed = false;
   #restarts = 0;
+  #stacks = new StackTable();
 
-  constructor({ native, diag, clock, intervalBytes }: HeapSamplerOptions) {
+  constructor({ native, diag, clock, intervalBytes, outOfMemoryCommand }: HeapSamplerOptions) {
     this.#native = native;
     this.#diag = diag;
     this.#clock = clock;
     this.#intervalBytes = intervalBytes;
+    this.#outOfMemoryCommand = outOfMemoryCommand;
   }
 
   get kind(): 'native' | 'inspector' {
@@ -52,31 +63,42 @@ export class HeapSampler {
     return this.#restarts;
   }
 
-  /** Starts sampling: below 1 ms, and 10 to 80 for the inspector the first time. */
+  /** Whether the samples are those of another profiler in the process, taken at its rate. */
+  get isBorrowed(): boolean {
+    return this.#isBorrowed;
+  }
+
+  /**
+   * Starts sampling: below 1 ms, and 10 to 80 for the inspector the first time. V8 has one sampler: one that runs already, as
+   * with --heap-prof, is read and left alone, because whoever started it wants its profile at the end.
+   */
   async start(): Promise<void> {
+    // Not awaited where it need not be: whoever stops meanwhile would stop what has not begun.
+    this.#isBorrowed =
+      this.#native === undefined ? (await this.#inspector.samples()) !== undefined : allocationTree(this.#native) !== undefined;
+    if (this.#isBorrowed) {
+      this.#diag.warn(
+        'profile:heap-borrowed',
+        'another heap profiler runs in this process (--heap-prof, or a library): its samples are used',
+      );
+      return;
+    }
     if (this.#native === undefined) return await this.#inspector.startSampling(this.#intervalBytes);
     this.#native.startSamplingHeapProfiler(this.#intervalBytes, STACK_DEPTH);
+    // Whoever stops the sampler ends this too.
+    if (this.#outOfMemoryCommand !== undefined) exportOutOfMemory(this.#native, this.#outOfMemoryCommand);
     // Now, or the first look would be taken for a slow one, and slow ones are not repeated.
     await this.#unlessForbidden(() => this.#inspector.open());
   }
 
   stop(): void {
-    this.#native?.stopSamplingHeapProfiler();
+    if (!this.#isBorrowed) this.#native?.stopSamplingHeapProfiler();
     this.#inspector.close();
   }
 
   /** The live heap by allocation stack. Rejects with 503 when the sampler was gone; it is then running again. */
   async read(): Promise<Profile> {
-    const options = { startEpochMillis: this.#clock.epochMillis(this.#clock.monotonicMillis()), intervalBytes: this.#intervalBytes };
-    const { external } = process.memoryUsage();
-    if (this.#native === undefined) {
-      const profile = await this.#inspector.samples();
-      if (profile !== undefined) return fromHeapSamples(profile, external, options);
-    } else {
-      const tree = allocationTree(this.#native);
-      if (tree !== undefined) return fromAllocationTree(tree, external, options);
-    }
-    return await this.#stolen();
+    return (await this.#read(process.memoryUsage().external)) ?? (await this.#stolen());
   }
 
   /** The same as the inspector has it, garbage of the old generation included; `samples` still tells of what was lost. */
@@ -107,15 +129,20 @@ export class HeapSampler {
   }
 
   /**
-   * The live samples with the order of their allocation, garbage of the old generation included. Undefined once
-   * whenever earlier samples were lost, and always where a read would collect a heap above 256 MiB.
+   * The live heap, garbage of the old generation included, on one tree with all that were read so before: a stack has one
+   * number in all of them. Undefined once whenever earlier samples were lost, and always where a read would collect a heap
+   * above 256 MiB.
    */
-  async samples(): Promise<HeapSamples | undefined> {
+  async generation(): Promise<Profile | undefined> {
     if (this.#native === undefined && process.memoryUsage().heapUsed > FORCED_READ_BYTES_MAX) {
-      this.#diag.warn('leak:heap-size', 'leaks are not looked for above 256 MiB of heap without @datadog/pprof');
+      this.#diag.warn('leak:heap-size', 'leaks are not named above 256 MiB of heap without @datadog/pprof');
       return undefined;
     }
-    const profile = await this.#look();
+    if (this.#stacks.count > SHARED_NODES_MAX) {
+      this.#stacks = new StackTable();
+      this.#lost = true;
+    }
+    const profile = await this.#read(0, this.#stacks);
     if (profile === undefined) await this.#restart();
     const lost = this.#lost;
     this.#lost = false;
@@ -124,6 +151,20 @@ export class HeapSampler {
 
   async collectGarbage(): Promise<void> {
     await this.#inspector.collectGarbage();
+  }
+
+  /** Undefined when no sampler is running. */
+  async #read(externalBytes: number, stacks?: StackTable): Promise<Profile | undefined> {
+    const startEpochMillis = this.#clock.epochMillis(this.#clock.monotonicMillis());
+    const options: HeapOptions = { startEpochMillis, intervalBytes: this.#intervalBytes, stacks };
+    if (this.#native === undefined) {
+      const samples = await this.#inspector.samples();
+      return samples && fromHeapSamples(samples, externalBytes, options);
+    }
+    const tree = allocationTree(this.#native);
+    // 5 to 9 ms at a heap of 1 GB, and 3 to 6 to take it over.
+    if (stacks !== undefined) await nextTurn();
+    return tree && fromAllocationTree(tree, externalBytes, options);
   }
 
   /** Node may forbid the inspector (--permission): the heap is profiled without it, and who asks for allocations is told. */

@@ -69,6 +69,39 @@ export async function takeHeapSnapshot(write: (chunk: string) => void): Promise<
   if (failure !== undefined) throw failure as Error;
 }
 
+/** Under this name the objects are handed over for as long as it takes to read them. */
+const HANDOVER = Symbol.for('sonde.objects');
+const handover = globalThis as { [HANDOVER]?: ((objects: readonly object[]) => void) | undefined };
+
+/**
+ * Hands all live objects of the process that inherit from Object.prototype to `read`, which must keep none of them, and
+ * resolves to its answer. V8 collects all garbage first, and the process stands still: 0.7 to 1.7 us an object.
+ */
+export async function readLiveObjects<T>(read: (objects: readonly object[]) => T): Promise<T> {
+  const session = await connect();
+  const objectGroup = 'sonde';
+  let answer: { readonly value: T } | undefined;
+  try {
+    const { result: prototype } = await session.post('Runtime.evaluate', { expression: 'Object.prototype', objectGroup });
+    // @types/node leaves out the group.
+    const query = { prototypeObjectId: prototype.objectId ?? '', objectGroup };
+    const { objects } = await session.post('Runtime.queryObjects', query);
+    // Set no longer than the call takes, which is synchronous.
+    handover[HANDOVER] = (all) => (answer = { value: read(all) });
+    const { exceptionDetails } = await session.post('Runtime.callFunctionOn', {
+      objectId: objects.objectId ?? '',
+      functionDeclaration: "function () { globalThis[Symbol.for('sonde.objects')](this); }",
+      silent: true,
+    });
+    if (answer === undefined) throw new Error(exceptionDetails?.exception?.description ?? 'the inspector handed over no objects');
+    return answer.value;
+  } finally {
+    delete handover[HANDOVER];
+    // What a session has handed out lives until it is released, or the session is closed.
+    await session.post('Runtime.releaseObjectGroup', { objectGroup }).finally(() => session.disconnect());
+  }
+}
+
 /** The heap side of one session, opened at the first use and kept. */
 export class InspectorHeap {
   #session: Promise<Session> | undefined;

@@ -1,5 +1,5 @@
 // What a heap snapshot costs and whether there is room for it: memory up to the container's limit or the machine's,
-// disk for the file. heap-snapshot.ts asks before it takes one. V8 builds a graph of every object outside its heap, so
+// disk for the file. heap-snapshot.ts asks before it takes one, and class-histogram.ts for the room. V8 builds a graph of every object outside its heap, so
 // the cost goes by how many objects there are, not by how large they are: 3 times the heap used when it is strings of
 // 500 bytes, 4 for a program that is mostly code, 8 for rows of a database, 35 for numbers in one large array (measured
 // as the peak of rss on Node 20, 24 and 26; a table of medians after the snapshot shows half of it). How large objects
@@ -112,7 +112,7 @@ export function size(bytes: number): string {
 }
 
 /** What this process may still take, and whose room it is as a sentence. */
-function memoryRoom(root: string): { readonly bytes: number; readonly of: string } {
+export function memoryRoom(root: string): { readonly bytes: number; readonly of: string } {
   const machineBytes = freeBytes(root);
   const limit = memoryLimit(root);
   const containerBytes = limit === undefined ? Infinity : Math.max(0, limit.limitBytes - limit.usedBytes);

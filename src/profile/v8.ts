@@ -143,11 +143,13 @@ export interface HeapOptions {
   readonly startEpochMillis: number;
   /** Mean bytes between two samples. */
   readonly intervalBytes: number;
+  /** The tree that several profiles share. */
+  readonly stacks?: StackTable | undefined;
 }
 
 /** A live-heap profile with inuse_objects and inuse_space, scaled by V8 from the samples to all allocations. */
 export function fromAllocationTree(root: AllocationNode, externalBytes: number, options: HeapOptions): Profile {
-  const builder = new ProfileBuilder(2);
+  const builder = new ProfileBuilder(2, options);
   walk(builder, root, namedFrame, (node, { allocations }) => {
     for (const { sizeBytes, count } of allocations) {
       builder.add(node, 0, count);
@@ -164,7 +166,7 @@ export function fromAllocationTree(root: AllocationNode, externalBytes: number, 
 
 /** The same from the inspector, which tells no object counts. */
 export function fromHeapSamples(profile: HeapSamples, externalBytes: number, options: HeapOptions): Profile {
-  const builder = new ProfileBuilder(1);
+  const builder = new ProfileBuilder(1, options);
   walk(builder, profile.head, inspectorFrame, (node, { selfSize }) => {
     if (selfSize > 0) builder.add(node, 0, selfSize);
   });

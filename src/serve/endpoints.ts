@@ -10,6 +10,8 @@ import type { TraceEntry } from '../trace/trace-entry.ts';
 import type { Access } from './access.ts';
 import { devtoolsEndpoints, type DevtoolsReads, type HeapSnapshotReads } from './devtools.ts';
 import { html, json, redirect, send, text, type Answer } from './answer.ts';
+import { classHistogram, type ClassReads } from './classes.ts';
+import { leakGeneration, leakVerdict, type LeakReads } from './leaks.ts';
 import { linksPage } from './page.ts';
 import { ABSENT_PROFILES, pprofError, pprofProfiles, type PprofRequest, type ProfileReads } from './pprof.ts';
 import { pprofIndex } from './pprof-index.ts';
@@ -47,8 +49,8 @@ export interface EndpointDeps {
   readonly heapSnapshots: HeapSnapshotReads | undefined;
   readonly traces: { list(): readonly TraceEntry[] } | undefined;
   readonly stalls: StallReads | undefined;
-  /** Answers `{ level, findings }`. */
-  readonly leaks: { verdict(): unknown } | undefined;
+  readonly leaks: LeakReads | undefined;
+  readonly classes: ClassReads | undefined;
   /** The settings in force; secrets are taken out here. */
   readonly config: () => unknown;
   /** Whether the application is ready to take requests. */
@@ -70,6 +72,10 @@ export interface Mount {
 /** What a handler may know of a request. */
 interface EndpointRequest extends PprofRequest {
   readonly accept: string | undefined;
+  /** Where the endpoints are to this client, as `http://127.0.0.1:9464`. */
+  readonly address: string;
+  /** A page of another origin makes a browser ask; browsers say so since 2023 (Sec-Fetch-Site). */
+  readonly isForeignPage: boolean;
 }
 
 interface Endpoint {
@@ -90,7 +96,7 @@ export class Endpoints {
   constructor(deps: EndpointDeps) {
     this.#deps = deps;
     const files = devtoolsEndpoints(deps.devtools, deps.heapSnapshots, switchedOff);
-    const endpoints = [...signalEndpoints(deps), ...profileEndpoints(deps), ...files, ...processEndpoints(deps)];
+    const endpoints = [...signalEndpoints(deps), ...leakEndpoints(deps), ...profileEndpoints(deps), ...files, ...processEndpoints(deps)];
     this.#table = new Map([indexEndpoint(deps.title, endpoints), ...endpoints].map((endpoint) => [endpoint.path, endpoint]));
   }
 
@@ -130,7 +136,7 @@ export class Endpoints {
       return text(decision.status, decision.message, { ...challenge, ...(path.startsWith(PPROF) ? { 'x-go-pprof': '1' } : {}) });
     }
     if (req.method !== 'GET' && req.method !== 'HEAD') return NOT_ALLOWED;
-    return endpoint.answer(requestOf(req, res, query));
+    return endpoint.answer(requestOf({ req, res, query, prefix: mount.prefix }));
   }
 
   #find(path: string): Endpoint | undefined {
@@ -153,7 +159,12 @@ const NOT_FOUND = text(404, 'not found: the index page at / lists what there is'
 const NOT_ALLOWED = text(405, 'only GET and HEAD are answered here', { allow: 'GET, HEAD' });
 const FAILED = text(500, 'Sonde failed to answer; the reason is on the standard error of the process');
 
-function requestOf(req: IncomingMessage, res: ServerResponse, query: URLSearchParams): EndpointRequest {
+function requestOf({
+  req,
+  res,
+  query,
+  prefix,
+}: Pick<Routed, 'req' | 'res'> & Pick<Target, 'query'> & Pick<Mount, 'prefix'>): EndpointRequest {
   const gone = new AbortController();
   res.once('close', () => gone.abort());
   // As Go with its WriteTimeout: a server that closes idle sockets would cut the profile off.
@@ -163,9 +174,18 @@ function requestOf(req: IncomingMessage, res: ServerResponse, query: URLSearchPa
     query,
     headersOnly: req.method === 'HEAD',
     accept: req.headers.accept,
+    address: addressOf(req, prefix),
+    isForeignPage: !['same-origin', 'none'].includes(req.headers['sec-fetch-site'] ?? 'none'),
     signal: gone.signal,
     secondsMax: serverSeconds > 0 ? Math.min(PROFILE_SECONDS_MAX, Math.ceil(serverSeconds) - 1) : PROFILE_SECONDS_MAX,
   };
+}
+
+/** As the client wrote it, for commands that it can copy. */
+function addressOf({ headers: { host = '' }, socket }: IncomingMessage, prefix: string): string {
+  const scheme = (socket as { encrypted?: boolean }).encrypted === true ? 'https' : 'http';
+  const authority = /^[\w.:[\]-]+$/.test(host) ? host : `${socket.localAddress ?? '127.0.0.1'}:${socket.localPort ?? ''}`;
+  return `${scheme}://${authority}${prefix}`;
 }
 
 function indexEndpoint(title: string, endpoints: readonly Endpoint[]): Endpoint {
@@ -176,7 +196,7 @@ function indexEndpoint(title: string, endpoints: readonly Endpoint[]): Endpoint 
   return { path: '/', description: 'This page.', answer: () => html(page) };
 }
 
-function signalEndpoints({ metrics, traces, stalls, leaks, profiles, clock }: EndpointDeps): Endpoint[] {
+function signalEndpoints({ metrics, traces, stalls, profiles, clock }: EndpointDeps): Endpoint[] {
   return [
     {
       path: '/metrics',
@@ -197,10 +217,27 @@ function signalEndpoints({ metrics, traces, stalls, leaks, profiles, clock }: En
       description: 'The last blocks of the event loop, newest first, and the stack that held it. limit=, route=, trace_id=, format=text.',
       answer: stalls === undefined ? switchedOff('SONDE_PROFILING') : ({ query, accept }) => lastStalls(stalls, query, accept),
     },
+  ];
+}
+
+function leakEndpoints({ leaks, classes, title }: EndpointDeps): Endpoint[] {
+  return [
     {
       path: '/debug/leaks',
-      description: 'Whether memory leaks, and the function, file and line that leak it.',
-      answer: leaks === undefined ? switchedOff('SONDE_LEAKS') : () => json(leaks.verdict()),
+      description: 'Whether memory leaks, and the function, file and line that leak it. format=text.',
+      answer: leaks === undefined ? switchedOff('SONDE_LEAKS') : (request) => leakVerdict(leaks, request),
+    },
+    {
+      path: '/debug/leaks/heap',
+      description:
+        'The live heap as it was sampled at earlier collections, for go tool pprof -diff_base. generation=first, last or an index.',
+      answer: leaks === undefined ? switchedOff('SONDE_LEAKS') : (request) => leakGeneration(leaks, title, request),
+    },
+    {
+      path: '/debug/leaks/classes',
+      description:
+        'Live objects by class, EventEmitters with most listeners, the largest collections. Says what it costs; confirm=1 stops the process and takes it.',
+      answer: classes === undefined ? switchedOff('SONDE_PROFILING') : (request) => classHistogram(classes, request),
     },
   ];
 }

@@ -1,5 +1,5 @@
 // Whole-number parameters of a query, all or nothing: an unknown name, a value twice or out of range is answered with
-// what would be accepted. Called by devtools.ts; pprof.ts has Go's rules instead.
+// what would be accepted. Called by devtools.ts; pprof.ts has Go's rules instead. And what a client prefers to read.
 
 /** What one parameter accepts. */
 export interface Parameter {
@@ -27,6 +27,11 @@ export function readParameters<N extends string>(
     values[name] = value;
   }
   return values;
+}
+
+/** JSON unless the client asks for plain text and not for JSON. */
+export function preferredFormat(accept = ''): 'json' | 'text' {
+  return /text\/plain/i.test(accept) && !/application\/(?:json|\*)/i.test(accept) ? 'text' : 'json';
 }
 
 function ranges<N extends string>(names: readonly N[], accepted: Readonly<Record<N, Parameter>>): string {

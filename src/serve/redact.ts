@@ -11,10 +11,12 @@ const SECRET_OBJECT = /headers$/i;
 
 /**
  * A copy of a plain value, fit for JSON: secrets are replaced, credentials and queries are taken out of URLs, what is
- * unset is null and a number without end is text.
+ * unset is null, a function is said to be one and a number without end is text.
  */
 export function redact(value: unknown, name = ''): unknown {
   if (value === undefined || value === null) return null;
+  // That there is one is what can be shown of it.
+  if (typeof value === 'function') return '[function]';
   if (typeof value === 'object') return redactObject(value, name);
   if (SECRET_NAME.test(name) && typeof value === 'string') return REDACTED;
   if (typeof value === 'string') return redactUrl(value);

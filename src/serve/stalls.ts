@@ -9,6 +9,7 @@
 import type { StallEntry } from '../profile/stall-entry.ts';
 import { stallsText } from '../profile/stall-text.ts';
 import { json, text, type Answer } from './answer.ts';
+import { preferredFormat } from './parameters.ts';
 import { positiveInteger } from './target.ts';
 
 /** As many as are kept. */
@@ -28,7 +29,7 @@ export async function lastStalls(stalls: StallReads, query: URLSearchParams, acc
   const route = query.get('route');
   const traceId = query.get('trace_id');
   const limit = positiveInteger(query.get('limit') ?? String(LIMIT_DEFAULT));
-  const format = query.get('format') ?? preferred(accept);
+  const format = query.get('format') ?? preferredFormat(accept);
   if (limit === undefined) return text(400, 'invalid value for "limit" - must be a positive integer');
   if (traceId !== null && !/^[0-9a-f]{32}$/.test(traceId))
     return text(400, 'invalid value for "trace_id" - must be 32 lower-case hex digits');
@@ -38,8 +39,4 @@ export async function lastStalls(stalls: StallReads, query: URLSearchParams, acc
   );
   const entries = asked.slice(0, limit);
   return format === 'text' ? text(200, stallsText(entries)) : json({ stalls: entries });
-}
-
-function preferred(accept = ''): 'json' | 'text' {
-  return /text\/plain/i.test(accept) && !/application\/(?:json|\*)/i.test(accept) ? 'text' : 'json';
 }

@@ -4,12 +4,14 @@ import { ROOT_CONTEXT, SpanKind, SpanStatusCode, TraceFlags, trace } from '@open
 import { TraceState } from '@opentelemetry/core';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { OtlpLogsExporter } from '../../src/export/otlp-logs.ts';
 import { OtlpMetricsExporter, OtlpTraceExporter, type OtlpProtocol } from '../../src/export/otlp.ts';
 import type { EncodableSpan } from '../../src/export/otlp-spans.ts';
 import type { Family } from '../../src/metrics/family.ts';
 import { Span } from '../../src/trace/span.ts';
 import {
   encodable,
+  logsOptions,
   metricsOptions,
   otlpDeps,
   plainSpans,
@@ -49,6 +51,7 @@ beforeAll(async () => {
     logLevel: 'error',
     onTrace: (message: Decoded) => received.push(message),
     onMetrics: (message: Decoded) => received.push(message),
+    onLogs: (message: Decoded) => received.push(message),
     onRequest: (request: { headers: Record<string, string> }) => headers.push(request.headers),
   });
   await server.start();
@@ -224,6 +227,43 @@ describe.each<OtlpProtocol>(['http/protobuf', 'http/json'])('over %s', (protocol
     expect(internal.parentSpanId ?? '').toBe('');
     expect([internal.kind, internal.status?.code ?? 0]).toEqual([1, 0]);
     expect([client.kind, client.status.code]).toEqual([3, 1]);
+  });
+
+  it('an event arrives with its name, severity, body, attributes and times', async () => {
+    const deps = otlpDeps();
+    const scope = { name: 'sonde', version: '0.1.0' };
+    const exporter = new OtlpLogsExporter(logsOptions(`${server.httpUrl.href}v1/logs`, { protocol }), { ...deps, scope });
+    deps.clock.advance(2500);
+    const attributesOfIt = { 'sonde.leak.kind': 'heap', 'code.line.number': 41, 'sonde.leak.share': 0.84 };
+    const event = { name: 'sonde.leak', body: 'leak of heap: é', attributes: attributesOfIt };
+    exporter.event({ ...event, severityNumber: 17, epochMillis: 1_700_000_001_250 });
+    exporter.event({ ...event, severityNumber: 9, name: '', attributes: {}, epochMillis: 1_700_000_001_250 });
+
+    await exporter.shutdown(5000);
+    await until(() => received.length > 0);
+
+    expect(exporter.stats()).toEqual({ exported: 2, dropped: new Map(), queueSize: 0 });
+    const [resourceLogs, ...others] = plain(received[0])['resourceLogs'];
+    expect(others).toEqual([]);
+    expect(attributes(resourceLogs.resource.attributes)['service.name']).toEqual({ stringValue: 'shop' });
+    expect(resourceLogs.scopeLogs).toHaveLength(1);
+    expect(resourceLogs.scopeLogs[0].scope).toMatchObject(scope);
+    const [leak, unnamed] = resourceLogs.scopeLogs[0].logRecords;
+    expect(leak).toMatchObject({
+      timeUnixNano: '1700000001250000000',
+      observedTimeUnixNano: '1700001002500000000',
+      severityText: 'ERROR',
+      body: { stringValue: 'leak of heap: é' },
+    });
+    expect([17, 'SEVERITY_NUMBER_ERROR']).toContain(leak.severityNumber);
+    expect(attributes(leak.attributes)).toEqual({
+      'event.name': { stringValue: 'sonde.leak' },
+      'sonde.leak.kind': { stringValue: 'heap' },
+      'code.line.number': { intValue: '41' },
+      'sonde.leak.share': { doubleValue: 0.84 },
+    });
+    expect(unnamed.severityText).toBe('INFO');
+    expect(unnamed.attributes ?? []).toEqual([]);
   });
 
   it('every kind of metric arrives with its points, temporality and times', async () => {

@@ -9,6 +9,7 @@ import { resourceFromAttributes, type Resource } from '@opentelemetry/resources'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import { StderrDiag, type Diag } from '../../src/core/diag.ts';
 import { Guard } from '../../src/core/guard.ts';
+import type { OtlpLogsOptions } from '../../src/export/otlp-logs.ts';
 import type { OtlpMetricsOptions, OtlpTraceOptions } from '../../src/export/otlp.ts';
 import type { EncodableSpan } from '../../src/export/otlp-spans.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -39,6 +40,10 @@ export function traceOptions(url: string, overrides: Partial<OtlpTraceOptions> =
 export function metricsOptions(url: string, overrides: Partial<OtlpMetricsOptions> = {}): OtlpMetricsOptions {
   const { headers, protocol, compression, timeoutMillis } = traceOptions(url);
   return { url, headers, protocol, compression, timeoutMillis, intervalMillis: 60_000, ...overrides };
+}
+
+export function logsOptions(url: string, overrides: Partial<OtlpLogsOptions> = {}): OtlpLogsOptions {
+  return { ...traceOptions(url), scheduleDelayMillis: 1000, ...overrides };
 }
 
 /** Ended spans as OpenTelemetry's SDK exports them. */

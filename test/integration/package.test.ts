@@ -67,7 +67,14 @@ function npm(cwd: string, ...args: string[]): string {
 }
 
 test('the tarball holds the build, the licence and the notices, and no sources or tests', () => {
-  for (const file of ['package.json', 'LICENSE', 'dist/register.js', 'dist/index.d.ts', 'dist/profile/source-map-worker.js']) {
+  for (const file of [
+    'package.json',
+    'LICENSE',
+    'dist/register.js',
+    'dist/index.d.ts',
+    'dist/profile/source-map-worker.js',
+    'dist/near-end-exporter.js',
+  ]) {
     expect(files).toContain(file);
   }
   expect(files.filter((file) => !/^(?:dist\/.+\.(?:js|mjs|d\.ts|d\.mts)|package\.json|LICENSE|NOTICE|README\.md)$/.test(file))).toEqual([]);

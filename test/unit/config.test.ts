@@ -105,6 +105,7 @@ const ROWS: readonly Row[] = [
   flag('SONDE_PROFILING', (c) => c.profiling),
   flag('SONDE_SOURCE_MAPS', (c) => c.sourceMaps),
   flag('SONDE_LEAKS', (c) => c.leaks),
+  flag('SONDE_LEAKS_COLLECT_GARBAGE', (c) => c.leakSettings.collectGarbage),
   flag('SONDE_HEAP_SNAPSHOT', (c) => c.heapSnapshot),
   flag('SONDE_PROM_CLIENT_METRICS', (c) => c.promClientMetrics),
   {
@@ -209,18 +210,25 @@ const ROWS: readonly Row[] = [
       [String(Number.MAX_SAFE_INTEGER), Number.MAX_SAFE_INTEGER],
     ],
   },
+  text('SONDE_DUMP_DIR', (c) => c.dumpDirectory),
+  text('SONDE_CGROUP_ROOT', (c) => c.cgroupRoot),
   integer('OTEL_BSP_SCHEDULE_DELAY', (c) => c.batch.scheduleDelayMillis, 1, MILLIS_MAX),
   integer('OTEL_BSP_MAX_QUEUE_SIZE', (c) => c.batch.maxQueueSize, 1, 1_000_000),
   integer('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', (c) => c.batch.maxExportBatchSize, 1, 65_536),
+  integer('OTEL_BLRP_SCHEDULE_DELAY', (c) => c.logBatch.scheduleDelayMillis, 1, MILLIS_MAX),
+  integer('OTEL_BLRP_MAX_QUEUE_SIZE', (c) => c.logBatch.maxQueueSize, 1, 1_000_000),
+  integer('OTEL_BLRP_MAX_EXPORT_BATCH_SIZE', (c) => c.logBatch.maxExportBatchSize, 1, 65_536),
   integer('OTEL_METRIC_EXPORT_INTERVAL', (c) => c.metricExportIntervalMillis, 1, MILLIS_MAX),
   url('OTEL_EXPORTER_OTLP_ENDPOINT', (c) => c.otlpTraces?.url, '/v1/traces'),
   url('OTEL_EXPORTER_OTLP_ENDPOINT', (c) => c.otlpMetrics?.url, '/v1/metrics'),
+  url('OTEL_EXPORTER_OTLP_ENDPOINT', (c) => c.otlpLogs?.url, '/v1/logs'),
+  url('OTEL_EXPORTER_OTLP_LOGS_ENDPOINT', (c) => c.otlpLogs?.url, ''),
   url('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', (c) => c.otlpTraces?.url, ''),
   url('OTEL_EXPORTER_OTLP_METRICS_ENDPOINT', (c) => c.otlpMetrics?.url, ''),
   url('OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT', (c) => c.otlpProfiles?.url, ''),
-  ...(['', 'TRACES_', 'METRICS_', 'PROFILES_'] as const).flatMap((signal): Row[] => {
+  ...(['', 'TRACES_', 'METRICS_', 'LOGS_', 'PROFILES_'] as const).flatMap((signal): Row[] => {
     const of = (c: Config): NonNullable<Config['otlpTraces']> =>
-      ({ '': c.otlpTraces, TRACES_: c.otlpTraces, METRICS_: c.otlpMetrics, PROFILES_: c.otlpProfiles })[signal]!;
+      ({ '': c.otlpTraces, TRACES_: c.otlpTraces, METRICS_: c.otlpMetrics, LOGS_: c.otlpLogs, PROFILES_: c.otlpProfiles })[signal]!;
     const PUSH = PUSH_PROFILES;
     return [
       oneOf(`OTEL_EXPORTER_OTLP_${signal}PROTOCOL`, (c) => of(c).protocol, ['http/protobuf', 'http/json'], PUSH),
@@ -234,6 +242,13 @@ const ROWS: readonly Row[] = [
   }),
   {
     ...oneOf('OTEL_TRACES_EXPORTER', (c) => c.otlpTraces !== undefined, ['otlp', 'none'], PUSH),
+    good: [
+      ['otlp', true],
+      ['none', false],
+    ],
+  },
+  {
+    ...oneOf('OTEL_LOGS_EXPORTER', (c) => c.otlpLogs !== undefined, ['otlp', 'none'], PUSH),
     good: [
       ['otlp', true],
       ['none', false],
@@ -357,9 +372,14 @@ describe('the defaults', () => {
       stallMillis: 100,
       overheadCpuPercent: 2,
       overheadMemoryBytes: 33_554_432,
-      leakSettings: { warmUpSeconds: 60, windowSeconds: 600, minGrowthBytes: 33_554_432 },
+      leakSettings: { warmUpSeconds: 10, windowSeconds: 1800, minGrowthBytes: 4_194_304, collectGarbage: true },
+      dumpDirectory: undefined,
+      cgroupRoot: '/',
       otlpTraces: undefined,
+      onLeak: undefined,
       otlpMetrics: undefined,
+      otlpLogs: undefined,
+      logBatch: { scheduleDelayMillis: 1000, maxQueueSize: 2048, maxExportBatchSize: 512 },
       batch: { scheduleDelayMillis: 5000, maxQueueSize: 2048, maxExportBatchSize: 512 },
       metricExportIntervalMillis: 60_000,
       otlpProfiles: undefined,
@@ -373,6 +393,13 @@ describe('who wins', () => {
     ['an option over SONDE_', { port: 1 }, { SONDE_PORT: '2' }, (c) => c.port, 1],
     ['an option of 0 over SONDE_', { port: 0 }, { SONDE_PORT: '2' }, (c) => c.port, 0],
     ['an option of false over SONDE_', { traces: false }, { SONDE_TRACES: 'true' }, (c) => c.traces, false],
+    [
+      'an option of the leak detector over its variable',
+      { leak: { collectGarbage: false, dumpDirectory: '/a' } },
+      { SONDE_LEAKS_COLLECT_GARBAGE: 'true', SONDE_DUMP_DIR: '/b' },
+      (c) => [c.leakSettings.collectGarbage, c.dumpDirectory],
+      [false, '/a'],
+    ],
     ['SONDE_ over OTEL_', {}, { SONDE_PORT: '1', OTEL_EXPORTER_PROMETHEUS_PORT: '2' }, (c) => c.port, 1],
     ['OTEL_ over an empty SONDE_', {}, { SONDE_PORT: '', OTEL_EXPORTER_PROMETHEUS_PORT: '2' }, (c) => c.port, 2],
     ['an option that is undefined over nothing', { port: undefined } as never, { SONDE_PORT: '2' }, (c) => c.port, 2],
@@ -584,6 +611,19 @@ describe('the push to Pyroscope', () => {
 
   it.each(['true', '1', 'TRUE'])('collects CPU time as asked for by %s', (value) => {
     expect(read({ ...PYROSCOPE, PYROSCOPE_WALL_COLLECT_CPU_TIME: value }).problems).toEqual([]);
+  });
+});
+
+describe('onLeak', () => {
+  it('is kept as it is', () => {
+    const onLeak = (): void => {};
+    expect(read({}, { leak: { onLeak } })).toMatchObject({ config: { onLeak }, problems: [] });
+  });
+
+  it.each(['log', 1, null, {}])('that is %j is reported and not called', (onLeak) => {
+    const { config, problems } = read({}, { leak: { onLeak: onLeak as never } });
+    expect(config.onLeak).toBeUndefined();
+    expect(problems).toEqual([`options.leak.onLeak=${JSON.stringify(String(onLeak))} is not a function`]);
   });
 });
 

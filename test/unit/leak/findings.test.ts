@@ -1,146 +1,255 @@
 import { describe, expect, test } from 'vitest';
-import { Findings, type Observation, type StillGrows } from '../../../src/leak/findings.ts';
+import { Findings, type Named, type Observation } from '../../../src/leak/findings.ts';
+import { trendOf } from '../../../src/leak/trend.ts';
+import { readings } from './readings.ts';
 
-function seen(name: string, rest: Partial<Observation> = {}): Observation {
+const MINUTE_OF_GROWTH = trendOf(readings(0, 100, 200, 300, 400, 500, 600))!;
+
+function named(name: string, rest: Partial<Named> = {}): Named {
   const site = { function: name, file: '/app/main.js', line: 1, column: 1 };
-  return {
-    keys: [name, name],
-    site,
-    namer: site,
-    stack: [site],
-    grownBytes: 8e6,
-    heapRises: true,
-    window: 0,
-    bytesPerHour: 1e9,
-    sinceEpochMillis: 5,
-    secondsToHeapLimit: 60,
-    ...rest,
-  };
+  const nothing = { leaves: [], className: null, note: '', route: null, stopped: false };
+  return { keys: [name], site, stack: [site], share: 1, ...nothing, ...rest };
 }
 
-/** Evaluations, one per epoch unless it says when; answers the levels told. */
-function play(
-  findings: Findings,
-  evaluations: Observation[][],
-  epochs = evaluations.map((_, i) => i),
-  stillGrows: StillGrows = () => false,
-): string[] {
-  return evaluations.flatMap((observations, i) =>
-    findings.update(observations, epochs[i]!, stillGrows).map(({ level, site }) => `${site.function} ${level} @${epochs[i]}`),
-  );
+const HEAP = { kind: 'heap', resourceType: null } as const;
+
+/** Evaluations one after another, and who was told what. */
+class Evaluations {
+  readonly findings = new Findings();
+  #nowEpochMillis = 0;
+
+  grows(level: Observation['level'], names: readonly Named[], rest: Partial<Observation> = {}): string[] {
+    const changed = this.findings.update({
+      ...HEAP,
+      level,
+      trend: MINUTE_OF_GROWTH,
+      names,
+      heapLimit: null,
+      containerLimit: null,
+      sinceEpochMillis: 5,
+      nowEpochMillis: (this.#nowEpochMillis += 1),
+      ...rest,
+    });
+    return changed.map((finding) => `${finding.site?.function} ${finding.level}`);
+  }
+
+  ends(subject: Pick<Observation, 'kind' | 'resourceType'> = HEAP): string[] {
+    return this.findings.ended(subject, (this.#nowEpochMillis += 1)).map((finding) => `${finding.site?.function} ${finding.level}`);
+  }
+
+  get list(): string[] {
+    return this.findings.list().map((finding) => `${finding.site?.function} ${finding.level}`);
+  }
 }
 
-test('a site seen once is a suspect and is not told', () => {
-  const findings = new Findings();
-  expect(findings.verdict()).toEqual({ level: 'watching', findings: [] });
-  expect(play(findings, [[seen('a')]])).toEqual([]);
-  expect(findings.verdict().level).toBe('suspect');
-});
+describe('a finding', () => {
+  test('is told when it is new and whenever its level rises, and once each', () => {
+    const evaluations = new Evaluations();
+    expect(evaluations.grows('growing', [named('a')])).toEqual(['a growing']);
+    expect(evaluations.grows('growing', [named('a')])).toEqual([]);
+    expect(evaluations.grows('suspect', [named('a')])).toEqual(['a suspect']);
+    expect(evaluations.grows('leak', [named('a')])).toEqual(['a leak']);
+    expect(evaluations.grows('leak', [named('a')])).toEqual([]);
+  });
 
-test('a suspect is a leak, told once, when it is seen again three epochs after the first time and no sooner', () => {
-  expect(play(new Findings(), [[seen('a')], [seen('a')]], [10, 12])).toEqual([]);
-  expect(play(new Findings(), [[seen('a')], [seen('a')], [seen('a')], [seen('a')]], [10, 13, 14, 20])).toEqual(['a leak @13']);
-});
+  test('does not fall to a lower level', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('a')]);
+    expect(evaluations.grows('suspect', [named('a')])).toEqual([]);
+    expect(evaluations.list).toEqual(['a leak']);
+  });
 
-test('a suspect is forgotten after two evaluations in a row without it', () => {
-  expect(play(new Findings(), [[seen('a')], [], [seen('a')]], [0, 1, 3])).toEqual(['a leak @3']);
-  const others = new Findings();
-  play(others, [[seen('a')], []]);
-  expect(others.verdict().level).toBe('suspect');
-  play(others, [[]]);
-  expect(others.verdict()).toEqual({ level: 'watching', findings: [] });
-});
+  test('has the time when it reached its level, and the growth of its share', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('suspect', [named('a', { share: 0.5 })]);
+    evaluations.grows('suspect', [named('a', { share: 0.25 })]);
+    expect(evaluations.findings.list()[0]).toMatchObject({
+      level: 'suspect',
+      levelEpochMillis: 1,
+      sinceEpochMillis: 5,
+      share: 0.25,
+      grownBytes: 150,
+      bytesPerHour: 0.25 * 10 * 3600,
+      grownCount: 0,
+      countPerHour: 0,
+    });
+  });
 
-test('a leak is gone, told once, after two evaluations without it, and has to be confirmed anew when it returns', () => {
-  const findings = new Findings();
-  const told = play(findings, [
-    [seen('a')],
-    [],
-    [],
-    [seen('a')],
-    [seen('a')],
-    [seen('a')],
-    [seen('a')],
-    [],
-    [],
-    [],
-    [seen('a')],
-    [seen('a')],
-    [seen('a')],
-    [seen('a')],
-  ]);
-  expect(told).toEqual(['a leak @6', 'a gone @8', 'a leak @13']);
-});
+  test('of resources has counts and no bytes', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('open')], { kind: 'resources', resourceType: 'Timeout' });
+    const counts = { grownBytes: 0, bytesPerHour: 0, grownCount: 600, countPerHour: 36_000 };
+    expect(evaluations.findings.list()[0]).toMatchObject({ kind: 'resources', resourceType: 'Timeout', ...counts });
+  });
 
-test('a leak is not gone while it still grows over its window, a suspect is forgotten all the same', () => {
-  const asked: unknown[] = [];
-  const growing: StillGrows = (keys, window) => asked.push([keys, window]) > 0;
-  const findings = new Findings();
-  expect(play(findings, [[seen('a')], [seen('a', { window: 2 })], [], [], [], []], [0, 3, 4, 5, 6, 7], growing)).toEqual(['a leak @3']);
-  expect(asked[0]).toEqual([['a', 'a'], 2]);
-  expect(play(findings, [[], []])).toEqual(['a gone @1']);
-  expect(play(findings, [[seen('b')], [], []], [8, 9, 10], growing)).toEqual([]);
-  expect(findings.verdict().findings.map(({ site }) => site.function)).toEqual(['a']);
-});
+  test('that has stopped while others grow is growing at most, and keeps the level that it had', () => {
+    const evaluations = new Evaluations();
+    expect(evaluations.grows('leak', [named('a', { stopped: true }), named('b')])).toEqual(['a growing', 'b leak']);
+    expect(evaluations.grows('leak', [named('a'), named('b', { stopped: true })])).toEqual(['a leak']);
+    expect(evaluations.list).toEqual(['a leak', 'b leak']);
+  });
 
-test('a gone leak has no time to the limit and keeps when it began', () => {
-  const findings = new Findings();
-  play(findings, [[seen('a')], [seen('a', { sinceEpochMillis: 900 })], [], []], [0, 3, 4, 5]);
-  expect(findings.verdict()).toMatchObject({
-    level: 'gone',
-    findings: [{ level: 'gone', sinceEpochMillis: 5, secondsToHeapLimit: null, kind: 'heap' }],
+  test('keeps its route where none is seen any more', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('suspect', [named('a', { route: '/users/:id' })]);
+    evaluations.grows('suspect', [named('a')]);
+    expect(evaluations.findings.list()[0]!.route).toBe('/users/:id');
+  });
+
+  test('is one of its kind: the same function may leak in two', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('a')]);
+    expect(evaluations.grows('leak', [named('a')], { kind: 'external' })).toEqual(['a leak']);
+    expect(evaluations.grows('leak', [named('a')], { kind: 'resources', resourceType: 'Timeout' })).toEqual(['a leak']);
+    expect(evaluations.grows('leak', [named('a')], { kind: 'resources', resourceType: 'TCPWrap' })).toEqual(['a leak']);
+    expect(evaluations.ends({ kind: 'resources', resourceType: 'Timeout' })).toEqual(['a gone']);
+    expect(evaluations.list).toHaveLength(4);
   });
 });
 
-describe('while the heap as a whole does not rise', () => {
-  const flat = { heapRises: false };
+describe('a finding without a site', () => {
+  const UNNAMED = named('', { keys: [''], site: null, stack: [], note: 'spread' });
 
-  test('nothing new is suspected', () => {
-    const findings = new Findings();
-    play(findings, [[seen('a', flat)]]);
-    expect(findings.verdict().level).toBe('watching');
+  test('takes the first name that is found, which is told though its level is the same', () => {
+    const evaluations = new Evaluations();
+    expect(evaluations.grows('suspect', [UNNAMED])).toEqual(['undefined suspect']);
+    expect(evaluations.grows('suspect', [UNNAMED])).toEqual([]);
+    expect(evaluations.grows('suspect', [named('a'), named('b')])).toEqual(['a suspect', 'b suspect']);
+    expect(evaluations.grows('suspect', [named('a'), named('b')])).toEqual([]);
+    expect(evaluations.list).toEqual(['a suspect', 'b suspect']);
   });
 
-  test('a growing suspect is not confirmed and a growing leak is not gone', () => {
-    const findings = new Findings();
-    expect(play(findings, [[seen('a')], [seen('a', flat)], [seen('a', flat)], [seen('a', flat)], [seen('a', flat)]])).toEqual([]);
-    expect(play(findings, [[seen('a')], [], [seen('a', flat)], []], [10, 11, 12, 13])).toEqual(['a leak @10']);
+  test('takes none of another kind', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [UNNAMED], { kind: 'native' });
+    expect(evaluations.grows('leak', [named('a')])).toEqual(['a leak']);
+    expect(evaluations.list).toEqual(['undefined leak', 'a leak']);
+  });
+
+  test('does not begin beside one with a site, which keeps its name for any number of such evaluations', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('suspect', [named('a')]);
+    for (let i = 0; i < 5; i++) expect(evaluations.grows('suspect', [UNNAMED])).toEqual([]);
+    expect(evaluations.list).toEqual(['a suspect']);
+    expect(evaluations.grows('leak', [named('a')])).toEqual(['a leak']);
+  });
+
+  test('begins beside one with a site that is gone', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('a')]);
+    evaluations.ends();
+    expect(evaluations.grows('leak', [UNNAMED])).toEqual(['undefined leak']);
   });
 });
 
-test('a site that V8 has inlined goes on under its new name', () => {
-  const findings = new Findings();
-  const told = play(
-    findings,
-    [
-      [seen('remember', { keys: ['remember', 'remember'] })],
-      [seen('handler', { keys: ['handler', 'handler'] }), seen('remember', { keys: ['remember', 'handler'] })],
-    ],
-    [0, 3],
-  );
-  expect(told).toEqual(['remember leak @3']);
-  expect(findings.isLeak(['x', 'handler'])).toBe(true);
-  expect(findings.isLeak(['x'])).toBe(false);
+describe('a site that V8 has inlined', () => {
+  test('goes on under any of its names', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('suspect', [named('remember', { keys: ['remember'] })]);
+    expect(evaluations.grows('leak', [named('remember', { keys: ['remember', 'handler'] })])).toEqual(['remember leak']);
+    expect(evaluations.grows('leak', [named('handler', { keys: ['handler'] })])).toEqual([]);
+    expect(evaluations.list).toEqual(['handler leak']);
+  });
+
+  test('goes by its eight newest names', () => {
+    const seen = (first: number): string[] => {
+      const evaluations = new Evaluations();
+      for (let i = 0; i < 8; i++) evaluations.grows('leak', [named('a', { keys: [`a${i + 1}`, `a${i}`] })]);
+      return evaluations.grows('leak', [named('a', { keys: [`a${first}`] })]);
+    };
+    expect(seen(1)).toEqual([]);
+    expect(seen(0)).toEqual(['a leak']);
+  });
+
+  test('is one finding when an evaluation names it twice', () => {
+    const evaluations = new Evaluations();
+    expect(evaluations.grows('leak', [named('a', { share: 0.6 }), named('b', { keys: ['b', 'a'], share: 0.4 })])).toEqual(['a leak']);
+    expect(evaluations.findings.list()[0]!.share).toBe(0.6);
+  });
 });
 
-test('leaks come before suspects and those before what is gone, the largest first', () => {
-  const findings = new Findings();
-  play(findings, [[seen('gone')], [seen('gone')], [], []], [0, 3, 4, 5]);
-  play(findings, [[seen('leak')], [seen('leak'), seen('small', { grownBytes: 1 }), seen('large', { grownBytes: 9e9 })]], [10, 13]);
-  expect(findings.verdict()).toMatchObject({ level: 'leak' });
-  expect(findings.verdict().findings.map(({ site }) => site.function)).toEqual(['leak', 'large', 'small', 'gone']);
+describe('when the growth of a kind has ended', () => {
+  test('suspects and leaks are gone, told once, and have no forecast', () => {
+    const evaluations = new Evaluations();
+    const heapLimit = { seconds: 1, lowSeconds: 1, highSeconds: 1 };
+    evaluations.grows('suspect', [named('a'), named('b')], { heapLimit, containerLimit: heapLimit });
+    expect(evaluations.ends()).toEqual(['a gone', 'b gone']);
+    expect(evaluations.ends()).toEqual([]);
+    expect(evaluations.findings.list()[0]).toMatchObject({ level: 'gone', levelEpochMillis: 2, heapLimit: null, containerLimit: null });
+  });
+
+  test('what only grew is forgotten without a word', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('growing', [named('a')]);
+    expect(evaluations.ends()).toEqual([]);
+    expect(evaluations.list).toEqual([]);
+  });
+
+  test('what was gone begins anew when it grows again', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('a')]);
+    evaluations.ends();
+    expect(evaluations.grows('growing', [named('a')])).toEqual(['a growing']);
+    expect(evaluations.grows('leak', [named('a')])).toEqual(['a leak']);
+    expect(evaluations.list).toEqual(['a leak']);
+  });
 });
 
-test('sixteen are kept; the seventeenth takes the place of one that is gone, if any', () => {
-  const findings = new Findings();
-  const names = Array.from({ length: 17 }, (_, i) => seen(`f${i}`));
-  play(findings, [names]);
-  expect(findings.verdict().findings).toHaveLength(16);
-  expect(findings.verdict().findings.map(({ site }) => site.function)).not.toContain('f16');
-  const most = names.slice(1);
-  play(findings, [names.slice(0, 16), most, most, most], [3, 4, 5, 6]);
-  const left = findings.verdict().findings.map(({ site }) => site.function);
-  expect(left).toHaveLength(16);
-  expect(left).toContain('f16');
-  expect(left).not.toContain('f0');
+describe('while something else of its kind goes on growing', () => {
+  test('a leak that is not seen in three evaluations in a row is gone, and not in two', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('a'), named('b')]);
+    const without = (): string[] => evaluations.grows('leak', [named('b')]);
+    expect([without(), without()]).toEqual([[], []]);
+    expect(evaluations.grows('leak', [named('a'), named('b')])).toEqual([]);
+    expect([without(), without(), without(), without()]).toEqual([[], [], ['a gone'], []]);
+  });
+
+  test('an evaluation that has named nothing is no evaluation without it', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('a'), named('b')]);
+    const without = (names: readonly Named[]): string[] => evaluations.grows('leak', names);
+    expect([without([]), without([]), without([]), without([named('b')]), without([named('b')])]).toEqual([[], [], [], [], []]);
+    expect(without([named('b')])).toEqual(['a gone']);
+  });
+
+  test('an evaluation of another kind is no evaluation without it', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('a')]);
+    for (let i = 0; i < 5; i++) evaluations.grows('leak', [named('b')], { kind: 'external' });
+    expect(evaluations.list).toEqual(['a leak', 'b leak']);
+  });
+});
+
+describe('the list', () => {
+  test('has the worst first and of these the largest; what is gone comes last', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('gone')], { kind: 'external' });
+    evaluations.ends({ kind: 'external', resourceType: null });
+    evaluations.grows('growing', [named('growing')], { kind: 'native' });
+    evaluations.grows('suspect', [named('small', { share: 0.1 }), named('large', { share: 0.9 })], {
+      kind: 'resources',
+      resourceType: 'A',
+    });
+    evaluations.grows('leak', [named('leak', { share: 0.01 })]);
+    expect(evaluations.list).toEqual(['leak leak', 'large suspect', 'small suspect', 'growing growing', 'gone gone']);
+  });
+
+  test('has sixteen at most: the seventeenth takes the place of one that is gone, if any', () => {
+    const evaluations = new Evaluations();
+    const sixteen = Array.from({ length: 16 }, (_, i) => named(`f${i}`));
+    const type = { kind: 'resources', resourceType: 'Timeout' } as const;
+    evaluations.grows('leak', sixteen.slice(0, 15));
+    evaluations.grows('leak', sixteen.slice(15), type);
+    expect(evaluations.list).toHaveLength(16);
+    expect(evaluations.grows('leak', [named('late')], { kind: 'external' })).toEqual([]);
+    evaluations.ends(type);
+    expect(evaluations.grows('leak', [named('late')], { kind: 'external' })).toEqual(['late leak']);
+    expect(evaluations.list).toHaveLength(16);
+    expect(evaluations.list).not.toContain('f15 gone');
+  });
+
+  test('is empty at first', () => {
+    expect(new Evaluations().list).toEqual([]);
+  });
 });

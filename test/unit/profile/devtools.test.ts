@@ -98,8 +98,8 @@ describe('the live heap', () => {
     session.disconnect();
     await expect(engine.devtools.heapProfile({ gc: false })).rejects.toMatchObject({ status: 503 });
     expect((await engine.devtools.heapProfile({ gc: false })).head.callFrame.functionName).toBe('(root)');
-    expect(await engine.heapSamples()).toBeUndefined();
-    expect(await engine.heapSamples()).toBeDefined();
+    expect(await engine.heapGeneration()).toBeUndefined();
+    expect(await engine.heapGeneration()).toBeDefined();
   });
 
   test('is not there when it is not sampled', async () => {

@@ -383,6 +383,32 @@ describe('a measurement', () => {
   });
 });
 
+describe('traffic', () => {
+  it('is the requests answered so far, whatever their labels, and those in flight', async () => {
+    expect(harness.requests.traffic()).toEqual({ requests: 0, active: 0 });
+    const url = await servers.listen((_req, res) => void res.end());
+    for (const method of ['GET', 'GET', 'DELETE']) await request(url, { method });
+    await harness.ended(3);
+    expect(harness.requests.traffic()).toEqual({ requests: 3, active: 0 });
+    const one = await serveOne();
+    const answered = request(one.url, { method: 'DELETE' });
+    const { res } = await one.incoming;
+    expect(harness.requests.traffic()).toEqual({ requests: 3, active: 1 });
+    res.end();
+    await answered;
+    await harness.ended(4);
+    expect(harness.requests.traffic()).toEqual({ requests: 4, active: 0 });
+  });
+
+  it('counts those whose label sets found the metric full', async () => {
+    observe({ seriesLimit: 1 });
+    const url = await servers.listen((_req, res) => void res.end());
+    for (const method of ['GET', 'DELETE', 'PUT', 'GET']) await request(url, { method });
+    await harness.ended(4);
+    expect(harness.requests.traffic()).toEqual({ requests: 4, active: 0 });
+  });
+});
+
 describe('the trace of a request', () => {
   const PARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 

@@ -147,11 +147,9 @@ describe('the other endpoints', () => {
   });
 
   it('answer the leak verdict and the settings without secrets', async () => {
-    const verdict = {
-      level: 'leak',
-      findings: [{ kind: 'heap', level: 'leak', site: { function: 'keep', file: '/shop/store.js', line: 12 } }],
-    };
-    const url = await serve({ leaks: { verdict: () => verdict }, config: () => ({ port: 9464, token: 'secret' }) });
+    const verdict = { level: 'gone', findings: [], kinds: [], generations: [], notes: ['another profiler holds the sampler'] } as const;
+    const generation = (): Promise<undefined> => Promise.resolve(undefined);
+    const url = await serve({ leaks: { verdict: () => verdict, generation }, config: () => ({ port: 9464, token: 'secret' }) });
     expect(JSON.parse((await ask(`${url}/debug/leaks`)).body.toString())).toEqual(verdict);
     expect(JSON.parse((await ask(`${url}/debug/config`)).body.toString())).toEqual({ port: 9464, token: '[redacted]' });
   });
@@ -161,6 +159,8 @@ describe('the other endpoints', () => {
     ['/debug/traces', 'SONDE_TRACES'],
     ['/debug/stalls', 'SONDE_PROFILING'],
     ['/debug/leaks', 'SONDE_LEAKS'],
+    ['/debug/leaks/heap', 'SONDE_LEAKS'],
+    ['/debug/leaks/classes', 'SONDE_PROFILING'],
     ['/debug/pprof/', 'SONDE_PROFILING'],
     ['/debug/pprof/heap', 'SONDE_PROFILING'],
   ])('name the switch that %s is off by', async (path, name) => {

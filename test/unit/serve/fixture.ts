@@ -67,6 +67,7 @@ export function endpointsOf(deps: Partial<EndpointDeps> & { guard: Guard }): End
     traces: undefined,
     stalls: undefined,
     leaks: undefined,
+    classes: undefined,
     config: () => ({}),
     isReady: () => true,
     ignore: () => {},

@@ -23,7 +23,15 @@ describe('settings that are shown', () => {
   });
 
   it('keep everything else, in a form that JSON can hold', () => {
-    const settings = { port: undefined, ratio: 0.5, limit: Infinity, enabled: true, list: ['a', { token: 'hidden' }], name: 'shop' };
+    const settings = {
+      port: undefined,
+      ratio: 0.5,
+      limit: Infinity,
+      enabled: true,
+      list: ['a', { token: 'hidden' }],
+      name: 'shop',
+      onLeak: () => {},
+    };
     expect(redact(settings)).toEqual({
       port: null,
       ratio: 0.5,
@@ -31,6 +39,7 @@ describe('settings that are shown', () => {
       enabled: true,
       list: ['a', { token: '[redacted]' }],
       name: 'shop',
+      onLeak: '[function]',
     });
   });
 

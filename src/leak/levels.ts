@@ -1,0 +1,164 @@
+// From trends to levels: how much of the room to the limit a steady rise has taken, and how long it has lasted, decide
+// what it may be called. The faster it kills the sooner it speaks: `suspect` before a tenth of the room is gone, `leak`
+// before a quarter. What is slow is judged by time instead. Pure but for the state of one kind.
+import type { Forecast, LeakLevel } from './finding.ts';
+import type { Series } from './series.ts';
+import { type Reading, type Trend, trendOf } from './trend.ts';
+
+export interface LevelLimits {
+  /** The stretch after which a steady rise is a leak whatever its share of the room; other times are parts of it. */
+  readonly windowSeconds: number;
+  /** What a stretch must gain to be spoken of. */
+  readonly minGrowth: number;
+}
+
+/** What the rise runs into. */
+export interface Room {
+  readonly limit: number;
+  /** The next reading is expected to be so many times the last: V8 collects a large heap after it has grown up to fourfold. */
+  readonly nextFactor: number;
+}
+
+export interface Judgement {
+  readonly level: Exclude<LeakLevel, 'gone'>;
+  /** What the level was found over. */
+  readonly trend: Trend | undefined;
+}
+
+/** Shares of the room at which a rise is spoken of, given another reading comes before a tenth and a quarter are gone. */
+const SUSPECT_SHARE = 0.055;
+const LEAK_SHARE = 0.15;
+
+/** Earlier, from these shares on, where the next reading is expected only beyond these. */
+const SUSPECT_SHARE_MIN = 0.015;
+const SUSPECT_NEXT_SHARE = 0.075;
+const LEAK_SHARE_MIN = 0.05;
+const LEAK_NEXT_SHARE = 0.2;
+
+/** Shares of the window after which time alone is enough: 10 minutes, and 24 of the 30 that 1 MB a minute is given. */
+const SUSPECT_WINDOW_SHARE = 1 / 3;
+const LEAK_WINDOW_SHARE = 0.8;
+
+/** Steps at least, and how many of the readings after the first must be without garbage. */
+const SUSPECT_STEPS = 2;
+const SUSPECT_CLEAN = 1;
+const LEAK_STEPS = 3;
+const LEAK_CLEAN = 2;
+
+/** A day: what takes longer to fill its room may as well be a cache. */
+const HORIZON_SECONDS = 86_400;
+
+/** A peak is remembered for so many lengths of the stretch that is judged. */
+const PEAK_FACTOR = 4;
+
+/** The highest level that any stretch of the series speaks for; the longest such stretch. */
+export function judge(series: Series, room: Room, limits: LevelLimits): Judgement {
+  let best: Judgement = { level: 'watching', trend: undefined };
+  for (const stretch of series.stretches()) {
+    const trend = trendOf(stretch);
+    if (trend === undefined) continue;
+    const level = levelOf(trend, { last: series.last as Reading, peak: peakBefore(series, trend) }, room, limits);
+    if (RANK[level] > RANK[best.level]) best = { level, trend };
+  }
+  return best;
+}
+
+const RANK = { watching: 0, growing: 1, suspect: 2, leak: 3 } as const;
+
+/** What the stretch ends with, and the highest that was there not long before it. */
+interface Heights {
+  readonly last: Reading;
+  readonly peak: number;
+}
+
+function levelOf(trend: Trend, { last, peak }: Heights, { limit, nextFactor }: Room, limits: LevelLimits): Judgement['level'] {
+  const { windowSeconds, minGrowth } = limits;
+  // Up to where it was before it may as well be a batch that is let go again.
+  const growth = Math.min(trend.growth, last.value - peak);
+  if (trend.steps < SUSPECT_STEPS || trend.cleanReadings < SUSPECT_CLEAN || !trend.steady || growth < minGrowth || trend.lowPerSecond <= 0)
+    return 'watching';
+  if (trend.slowing || trend.followsTraffic) return 'growing';
+  if ((limit - last.value) / trend.perSecond > HORIZON_SECONDS) return 'growing';
+  const room = Math.max(limit - trend.start.value, 1);
+  const share = growth / room;
+  const nextShare = (last.value * nextFactor - trend.start.value) / room;
+  const isLeak =
+    share >= LEAK_SHARE || (share >= LEAK_SHARE_MIN && nextShare >= LEAK_NEXT_SHARE) || trend.seconds >= LEAK_WINDOW_SHARE * windowSeconds;
+  if (isLeak && trend.steps >= LEAK_STEPS && trend.cleanReadings >= LEAK_CLEAN) return 'leak';
+  const isSuspect =
+    share >= SUSPECT_SHARE ||
+    (share >= SUSPECT_SHARE_MIN && nextShare >= SUSPECT_NEXT_SHARE) ||
+    trend.seconds >= SUSPECT_WINDOW_SHARE * windowSeconds;
+  return isSuspect ? 'suspect' : 'growing';
+}
+
+/** Highest of the readings before a stretch, as far back as it is long times four; its start where there are none. */
+function peakBefore(series: Series, { start, seconds }: Trend): number {
+  const before = series.readings.filter((reading) => reading.dirty !== true && reading.seconds < start.seconds);
+  const recent = before.filter((reading) => start.seconds - reading.seconds <= PEAK_FACTOR * seconds);
+  return recent.reduce((peak, { value }) => Math.max(peak, value), start.value);
+}
+
+/** When a limit is met at the trend's rate; null where it does not rise. */
+export function forecast(trend: Trend | undefined, current: number, limit: number): Forecast | null {
+  if (trend === undefined || trend.perSecond <= 0 || !Number.isFinite(limit)) return null;
+  const left = Math.max(limit - current, 0);
+  return {
+    seconds: left / trend.perSecond,
+    lowSeconds: left / Math.max(trend.highPerSecond, trend.perSecond),
+    highSeconds: trend.lowPerSecond > 0 ? left / trend.lowPerSecond : null,
+  };
+}
+
+/** A flat stretch takes back what was said when it has lasted this share of the stretch that it was said over... */
+const GONE_SECONDS_SHARE = 0.25;
+/** ...and gained less than this share of what was to be expected, */
+const GONE_GROWTH_SHARE = 0.3;
+/** while requests came at this share of their rate at least: a leak sleeps when its traffic does. */
+const GONE_TRAFFIC_SHARE = 0.25;
+
+/** The level of one kind over time: it rises at once, and falls only when the rise has ended. */
+export class KindLevel {
+  #level: LeakLevel = 'watching';
+  #trend: Trend | undefined;
+  /** The last reading that spoke for the level. */
+  #last: Reading | undefined;
+
+  get level(): LeakLevel {
+    return this.#level;
+  }
+
+  /** What the level was last found over; undefined while nothing grows. */
+  get trend(): Trend | undefined {
+    return this.#trend;
+  }
+
+  /** Takes in what a new reading has been judged. */
+  judged(judgement: Judgement, reading: Reading): void {
+    if (judgement.level === 'watching') return;
+    // A verdict stands until it is taken back, not until a stretch happens to show less.
+    if (rankOf(judgement.level) > rankOf(this.#level)) this.#level = judgement.level;
+    if (rankOf(judgement.level) >= rankOf(this.#level) || this.#level === 'leak') {
+      this.#trend = judgement.trend;
+      this.#last = reading;
+    }
+  }
+
+  /** Looks whether the rise has ended, at a reading that is an upper bound: garbage may be in it. */
+  look(reading: Reading): void {
+    const [trend, last] = [this.#trend, this.#last];
+    if (trend === undefined || last === undefined) return;
+    const seconds = reading.seconds - last.seconds;
+    if (seconds < GONE_SECONDS_SHARE * trend.seconds) return;
+    if (reading.value - last.value >= GONE_GROWTH_SHARE * trend.perSecond * seconds) return;
+    const before = (last.requests - trend.start.requests) / trend.seconds;
+    if ((reading.requests - last.requests) / seconds < GONE_TRAFFIC_SHARE * before) return;
+    this.#level = this.#level === 'growing' ? 'watching' : 'gone';
+    this.#trend = undefined;
+    this.#last = undefined;
+  }
+}
+
+function rankOf(level: LeakLevel): number {
+  return level === 'gone' ? 0 : RANK[level];
+}

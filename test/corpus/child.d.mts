@@ -1,0 +1,2 @@
+// The types of child.mjs, for the tests.
+export declare function endAll(): void;
