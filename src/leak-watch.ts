@@ -8,29 +8,29 @@ import { memoryLimit } from './core/cgroup.ts';
 import type { Clock } from './core/clock.ts';
 import type { Diag } from './core/diag.ts';
 import type { Guard } from './core/guard.ts';
+import type { OtlpLogsExporter } from './export/otlp-logs.ts';
 import { CreationNaming } from './leak/creation-naming.ts';
 import { LeakDetector } from './leak/detector.ts';
-import type { OtlpLogsExporter } from './export/otlp-logs.ts';
 import { enclosingFunction } from './leak/enclosing-function.ts';
 import type { NearEndReason } from './leak/evidence.ts';
 import { evidenceEvent } from './leak/evidence-event.ts';
 import { LEAK_KINDS, LEAK_LEVELS, type LeakFinding, type LeakVerdict } from './leak/finding.ts';
-import { leakEvent } from './leak/leak-event.ts';
-import { leakSentence } from './leak/leak-text.ts';
 import type { Named } from './leak/findings.ts';
 import { heapLimitInputs, oldGenerationLimitBytes } from './leak/heap-limit.ts';
 import { HeapNaming } from './leak/heap-naming.ts';
+import { leakEvent } from './leak/leak-event.ts';
+import { leakSentence } from './leak/leak-text.ts';
 import { ListenerWarnings } from './leak/listener-warnings.ts';
 import { readMemory } from './leak/memory.ts';
-import { ANONYMOUS, type Site } from './leak/site.ts';
+import { ANONYMOUS, ownerOf, type Site } from './leak/site.ts';
 import type { Family } from './metrics/family.ts';
 import { LeakMetrics } from './metrics/leaks.ts';
 import { createNearEnd, type NearEndWatch } from './near-end.ts';
 import type { ProfileEngine } from './profile/engine.ts';
 import { frameOf } from './profile/frame.ts';
 import type { Profile } from './profile/profile.ts';
-import type { ServerRequests } from './request.ts';
 import type { SourceMaps } from './profile/source-maps.ts';
+import type { ServerRequests } from './request.ts';
 
 export interface LeakWatchDeps {
   readonly config: Config;
@@ -55,6 +55,12 @@ export interface LeakWatchDeps {
 
 /** A leaking function is looked for in the CPU samples of so many seconds, and again after so many. */
 const ROUTE_SECONDS = 60;
+
+/** No limit holds them but that of descriptors, which is 1,024 to a million: a service with so many of one type is in trouble. */
+const RESOURCES_LIMIT = 10_000;
+
+/** Frames of a stack whose route is asked for, 1 ms each. */
+const ROUTE_FRAMES_MAX = 8;
 
 /** Sites whose route and name are remembered. */
 const REMEMBERED_MAX = 64;
@@ -89,7 +95,7 @@ export class LeakWatch {
       traffic: () => deps.requests.traffic(),
       heapLimitBytes: () => this.#heapLimitBytes,
       containerLeftBytes: () => containerLeftBytes(config.cgroupRoot),
-      resourceLimit: () => 10_000,
+      resourceLimit: () => RESOURCES_LIMIT,
       heapNaming: this.#heapNaming,
       creations: new CreationNaming({ guard, clock, ownership: { ownDirectory }, arrayBufferBytes }),
       describe: (named) => this.#describe(named),
@@ -238,8 +244,8 @@ export class LeakWatch {
     const known = this.#routes.get(key);
     if (known !== undefined && nowMillis - known.atMillis < ROUTE_SECONDS * 1000) return known.route;
     let route: string | null = null;
-    for (const { function: name, file, line, column } of stack) {
-      if (file === '' || file.startsWith('node:') || /[/\\]node_modules[/\\]/.test(file)) continue;
+    const own = stack.filter(({ file }) => ownerOf(file, {}) === 'application').slice(0, ROUTE_FRAMES_MAX);
+    for (const { function: name, file, line, column } of own) {
       const samples = [...engine.samplesByRoute(frameOf(name, file, line, column), ROUTE_SECONDS)];
       if (samples.length === 0) continue;
       route = samples.reduce((best, entry) => (entry[1] > best[1] ? entry : best))[0];

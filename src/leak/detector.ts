@@ -165,7 +165,9 @@ export class LeakDetector {
     this.#external.look(this.#reading(memory.externalBytes));
     this.#push(this.#native, memory.nativeBytes);
     this.#readResources(memory.resources);
-    await this.#evaluate([this.#native, ...this.#resources.values()]);
+    // Of what is read after collections only its end is told here.
+    const ended = [this.#heap, this.#external].filter((watched) => !isGrowing(watched));
+    await this.#evaluate([this.#native, ...this.#resources.values(), ...ended]);
     if (this.#mayForce(memory.heapBytes)) await this.#force();
   }
 

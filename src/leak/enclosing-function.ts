@@ -3,7 +3,7 @@
 // words before a brace go; what it cannot make out has no name. Pure: 1 ms for 100 kB.
 
 /** Texts that are longer are not read: bundles, whose maps name the sources. */
-const CHARACTERS_MAX = 2_000_000;
+const CHARACTERS_MAX = 500_000;
 
 /** How far before a brace the head of its function is looked for. */
 const HEAD_CHARACTERS = 400;

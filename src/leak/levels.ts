@@ -48,6 +48,9 @@ const LEAK_CLEAN = 2;
 /** A day: what takes longer to fill its room may as well be a cache. */
 const HORIZON_SECONDS = 86_400;
 
+/** What the ends of a stretch must differ by, of the least growth, for its trend to be looked at. */
+const LEAST_SHARE = 0.5;
+
 /** A peak is remembered for so many lengths of the stretch that is judged. */
 const PEAK_FACTOR = 4;
 
@@ -55,6 +58,8 @@ const PEAK_FACTOR = 4;
 export function judge(series: Series, room: Room, limits: LevelLimits): Judgement {
   let best: Judgement = { level: 'watching', trend: undefined };
   for (const stretch of series.stretches()) {
+    // A trend takes up to 1 ms, and most of what is watched is flat: forty types of resources at each look.
+    if ((stretch.at(-1) as Reading).value - (stretch[0] as Reading).value < LEAST_SHARE * limits.minGrowth) continue;
     const trend = trendOf(stretch);
     if (trend === undefined) continue;
     const level = levelOf(trend, { last: series.last as Reading, peak: peakBefore(series, trend) }, room, limits);
