@@ -110,7 +110,7 @@ export function trendOf(readings: readonly Reading[]): Trend | undefined {
     steps: marks.length - 1,
     cleanReadings: readings.slice(1).filter(({ dirty }) => dirty !== true).length,
     steady: isSteady(steps(marks)) && largestFall(readings) <= FALL_SHARE_MAX * (end.value - start.value),
-    slowing: isSlowing(marks),
+    slowing: isSlowing(readings),
     followsTraffic: followsTraffic(readings),
   };
 }
@@ -165,11 +165,28 @@ function largestFall(readings: readonly Reading[]): number {
   return fall;
 }
 
-/** By time, and also by request where there are any: at night both gain less, and a cache gains less of each request. */
-function isSlowing(marks: readonly Reading[]): boolean {
-  if (marks.length <= SLOWING_STEPS_MIN) return false;
-  const third = Math.max(1, Math.floor((marks.length - 1) / 3));
-  const [early, late] = [marks.slice(0, third + 1), marks.slice(-third - 1)];
+/**
+ * By time, and also by request where there are any: at night both gain less, and a cache gains less of each request. The
+ * first reading may be without what is still young, so only those after collections are compared.
+ */
+function isSlowing(readings: readonly Reading[]): boolean {
+  const clean = readings.filter(({ dirty }) => dirty !== true);
+  if (clean.length <= SLOWING_STEPS_MIN) return false;
+  const [start, end] = [clean[0] as Reading, clean.at(-1) as Reading];
+  const third = (end.seconds - start.seconds) / 3;
+  const early = clean.slice(
+    0,
+    Math.max(
+      1,
+      clean.findIndex(({ seconds }) => seconds >= start.seconds + third),
+    ) + 1,
+  );
+  const late = clean.slice(
+    Math.min(
+      clean.length - 2,
+      clean.findLastIndex(({ seconds }) => seconds <= end.seconds - third),
+    ),
+  );
   const slowsBy = (unit: (reading: Reading) => number): boolean => {
     const [first, last] = [rateBy(early, unit), rateBy(late, unit)];
     return first === undefined || last === undefined || last < SLOWING_SHARE * first;
