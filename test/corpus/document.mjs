@@ -17,7 +17,7 @@ of ordinary garbage a second. Memory is really kept; nothing of the detector is 
 
 | speed | kept | V8's limit | detector's clock | what does not leak is watched for |
 | --- | --- | --- | --- | --- |
-| fast | 5 MiB/s | 256 MiB | as it is | 20 s |
+| fast | 5 MiB/s | 512 MiB | as it is | 20 s |
 | medium | 0.5 MiB/s | 128 MiB | as it is | 60 s |
 | slow | 1 MiB/s, for 1 MiB a minute | 128 MiB | 60 times as fast: a window of 30 s for 30 min | 45 s |
 
