@@ -1,4 +1,4 @@
-// What the leak detector says: the verdict, its findings and their levels. Types only; told by detector.ts, read by
+// What the leak detector says: the verdict, its findings and their levels. Types and their order; told by detector.ts, read by
 // /debug/leaks, the metrics, the log, `onLeak` and the evidence of a process that is about to die.
 import type { Site } from './site.ts';
 
@@ -10,6 +10,11 @@ export type LeakLevel = 'watching' | 'growing' | 'suspect' | 'leak' | 'gone';
 
 /** The levels from harmless to bad. */
 export const LEAK_LEVELS: readonly LeakLevel[] = ['watching', 'gone', 'growing', 'suspect', 'leak'];
+
+/** How bad a level is, to be compared. */
+export function severity(level: LeakLevel): number {
+  return LEAK_LEVELS.indexOf(level);
+}
 
 /**
  * What grows: `heap` V8's old generation, `external` ArrayBuffers and what else objects hold outside of the heap,

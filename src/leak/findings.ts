@@ -1,7 +1,7 @@
 // From levels and names to findings: one for each site that grows, for as long as it does, and what has changed. Pure but
 // for what it remembers; told by the detector.
 import type { Forecast, LeakFinding, LeakKind, LeakLeaf, LeakLevel } from './finding.ts';
-import { LEAK_LEVELS } from './finding.ts';
+import { severity } from './finding.ts';
 import type { Site } from './site.ts';
 import type { Trend } from './trend.ts';
 
@@ -189,8 +189,4 @@ function toFinding(observation: Observation, named: Named, level: LeakFinding['l
 
 function isOf(finding: Pick<LeakFinding, 'kind' | 'resourceType'>, subject: Pick<LeakFinding, 'kind' | 'resourceType'>): boolean {
   return finding.kind === subject.kind && finding.resourceType === subject.resourceType;
-}
-
-export function severity(level: LeakLevel): number {
-  return LEAK_LEVELS.indexOf(level);
 }

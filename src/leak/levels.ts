@@ -1,7 +1,7 @@
 // From trends to levels: how much of the room to the limit a steady rise has taken, and how long it has lasted, decide
 // what it may be called. The faster it kills the sooner it speaks: `suspect` before a tenth of the room is gone, `leak`
 // before a quarter. What is slow is judged by time instead. Pure but for the state of one kind.
-import type { Forecast, LeakLevel } from './finding.ts';
+import { type Forecast, type LeakLevel, severity } from './finding.ts';
 import type { Series } from './series.ts';
 import { type Reading, type Trend, trendOf } from './trend.ts';
 
@@ -63,12 +63,10 @@ export function judge(series: Series, room: Room, limits: LevelLimits): Judgemen
     const trend = trendOf(stretch);
     if (trend === undefined) continue;
     const level = levelOf(trend, { last: series.last as Reading, peak: peakBefore(series, trend) }, room, limits);
-    if (RANK[level] > RANK[best.level]) best = { level, trend };
+    if (severity(level) > severity(best.level)) best = { level, trend };
   }
   return best;
 }
-
-const RANK = { watching: 0, growing: 1, suspect: 2, leak: 3 } as const;
 
 /** What the stretch ends with, and the highest that was there not long before it. */
 interface Heights {
@@ -142,8 +140,8 @@ export class KindLevel {
   judged(judgement: Judgement, reading: Reading): void {
     if (judgement.level === 'watching') return;
     // A verdict stands until it is taken back, not until a stretch happens to show less.
-    if (rankOf(judgement.level) > rankOf(this.#level)) this.#level = judgement.level;
-    if (rankOf(judgement.level) >= rankOf(this.#level) || this.#level === 'leak') {
+    if (severity(judgement.level) > severity(this.#level)) this.#level = judgement.level;
+    if (severity(judgement.level) >= severity(this.#level) || this.#level === 'leak') {
       this.#trend = judgement.trend;
       this.#last = reading;
     }
@@ -162,8 +160,4 @@ export class KindLevel {
     this.#trend = undefined;
     this.#last = undefined;
   }
-}
-
-function rankOf(level: LeakLevel): number {
-  return level === 'gone' ? 0 : RANK[level];
 }
