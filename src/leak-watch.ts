@@ -16,7 +16,7 @@ import type { NearEndReason } from './leak/evidence.ts';
 import { evidenceEvent } from './leak/evidence-event.ts';
 import { LEAK_KINDS, LEAK_LEVELS, type LeakFinding, type LeakVerdict } from './leak/finding.ts';
 import type { Named } from './leak/findings.ts';
-import { heapLimitInputs, oldGenerationLimitBytes } from './leak/heap-limit.ts';
+import { type HeapLimitInputs, heapLimitInputs, oldGenerationLimitBytes } from './leak/heap-limit.ts';
 import { HeapNaming } from './leak/heap-naming.ts';
 import { leakEvent } from './leak/leak-event.ts';
 import { leakSentence } from './leak/leak-text.ts';
@@ -71,6 +71,7 @@ export class LeakWatch {
   readonly #metrics = new LeakMetrics(LEAK_KINDS, LEAK_LEVELS);
   readonly #heapNaming: HeapNaming;
   readonly #listenerWarnings: ListenerWarnings;
+  readonly #limitInputs: HeapLimitInputs;
   readonly #heapLimitBytes: number;
   #nearEnd: NearEndWatch | undefined;
   readonly #enclosings = new Map<string, string | undefined>();
@@ -79,7 +80,8 @@ export class LeakWatch {
   constructor(deps: LeakWatchDeps) {
     const { config, guard, clock, engine, ownDirectory } = deps;
     this.#deps = deps;
-    this.#heapLimitBytes = oldGenerationLimitBytes(heapLimitInputs(deps.nodeOptions));
+    this.#limitInputs = heapLimitInputs(deps.nodeOptions);
+    this.#heapLimitBytes = oldGenerationLimitBytes(this.#limitInputs);
     this.#heapNaming = new HeapNaming({
       clock,
       readHeap: () => engine.heapGeneration(),
@@ -168,6 +170,8 @@ export class LeakWatch {
     const { config, logs, flush } = this.#deps;
     return createNearEnd({
       ...this.#deps,
+      limitInputs: this.#limitInputs,
+      oldGenerationLimitBytes: this.#heapLimitBytes,
       dumpDirectory: config.dumpDirectory,
       cgroupRoot: config.cgroupRoot,
       isToldOfSignals: this.#deps.isToldOfSignals(),

@@ -11,7 +11,7 @@ import { VERSION } from './core/version.ts';
 import { inFlightRequests } from './instrument/in-flight.ts';
 import type { Evidence } from './leak/evidence.ts';
 import { EvidenceDirectory, evidenceBase, startTicksOf } from './leak/evidence-directory.ts';
-import { heapLimitInputs, oldGenerationLimitBytes } from './leak/heap-limit.ts';
+import type { HeapLimitInputs } from './leak/heap-limit.ts';
 import { NearEnd, type LiveHeap, type NearEndSources } from './leak/near-end.ts';
 import type { ProfileEngine } from './profile/engine.ts';
 import { heaviestFunctions } from './profile/heaviest.ts';
@@ -31,7 +31,8 @@ export interface NearEndDeps {
   readonly service: string;
   readonly dumpDirectory: string | undefined;
   readonly cgroupRoot: string;
-  readonly nodeOptions: string;
+  readonly limitInputs: HeapLimitInputs;
+  readonly oldGenerationLimitBytes: number;
   readonly engine: ProfileEngine;
   readonly requests: ServerRequests;
   readonly verdict: NearEndSources['verdict'];
@@ -48,7 +49,7 @@ export interface NearEndWatch {
 }
 
 export function createNearEnd(deps: NearEndDeps): NearEndWatch {
-  const { clock, requests, engine, verdict, forecast, dumpDirectory, service, nodeOptions, diag, ...rest } = deps;
+  const { clock, requests, engine, verdict, forecast, dumpDirectory, service, limitInputs, oldGenerationLimitBytes, diag, ...rest } = deps;
   const { pid } = process;
   const base = evidenceBase({ service, pid, startEpochMillis: Date.now() - process.uptime() * 1000 });
   let directory = dumpDirectory === undefined ? undefined : new EvidenceDirectory({ directory: dumpDirectory, diag, base });
@@ -67,10 +68,10 @@ export function createNearEnd(deps: NearEndDeps): NearEndWatch {
     process: { version: VERSION, service, pid, host: hostname(), startTicks: startTicksOf(pid), node: process.versions.node },
     directory,
     keepsState: directory !== undefined,
-    oldGenerationLimitBytes: oldGenerationLimitBytes(heapLimitInputs(nodeOptions)),
+    oldGenerationLimitBytes,
     sources,
   });
-  const isShadowing = heapLimitInputs(nodeOptions).flags.some((flag) => OTHER_CALLBACK.test(flag));
+  const isShadowing = limitInputs.flags.some((flag) => OTHER_CALLBACK.test(flag));
   return { nearEnd, outOfMemoryCommand: directory === undefined || isShadowing ? undefined : exportCommand(directory) };
 }
 
