@@ -65,7 +65,10 @@ export class Child {
         );
       });
       request.on('timeout', () => request.destroy(new Error(`no answer in time: ${url}`)));
-      request.on('error', reject);
+      // A connection that was kept may have been closed by the other side in this very moment; then it is asked once more.
+      request.on('error', (error) =>
+        request.reusedSocket && error.code === 'ECONNRESET' ? resolve(this.get(url, limitMillis)) : reject(error),
+      );
     });
   }
 
