@@ -57,8 +57,8 @@ const TICK_SECONDS_MIN = 0.5;
 const TICK_SECONDS_FIRST = 1;
 const TICK_AGE_SHARE = 1 / 20;
 
-/** Native memory moves by some 10 MB with malloc's gaps and with threads. */
-const NATIVE_GROWTH_FACTOR = 8;
+/** Native memory moves by some 10 MB with malloc's gaps and with threads, though not evenly. */
+const NATIVE_GROWTH_FACTOR = 3;
 
 /** A hundred more of one type is what a busy service has anyway. */
 const RESOURCES_GROWTH_MIN = 100;
@@ -68,11 +68,11 @@ const RESOURCE_TYPES_MAX = 32;
 
 /**
  * A collection is forced only while the heap is known to grow, when V8 leaves it be for so many ticks with this share of the
- * limit come since, or for an eighth of the window with something come since; never above this live heap (60 to 80 ms there),
+ * limit come since, or for an eighth of the window; never above this live heap (60 to 80 ms there),
  * for a five-hundredth of the time at most, and four times as seldom after each that has not borne the rise out.
  */
 const FORCE_TICKS = 3;
-const FORCE_ROOM_SHARE = 0.04;
+const FORCE_ROOM_SHARE = 0.025;
 const FORCE_WINDOW_SHARE = 1 / 8;
 const FORCE_BYTES_MAX: number = 128 * 1024 * 1024;
 const FORCE_PAUSE_FACTOR = 500;
@@ -149,7 +149,7 @@ export class LeakDetector {
   async warm(): Promise<void> {
     this.#isWarm = true;
     const memory = this.#options.memory();
-    this.#heap.look(this.#reading(memory.heapBytes));
+    this.#heap.look(this.#reading(memory.heapBytes), memory.youngBytes);
     this.#external.look(this.#reading(memory.externalBytes));
     this.#push(this.#native, memory.nativeBytes);
     this.#readResources(memory.resources);
@@ -161,7 +161,7 @@ export class LeakDetector {
     if (!this.#isWarm || !this.#isTickDue()) return;
     const memory = this.#options.memory();
     this.#ticksWithoutCollection += 1;
-    this.#heap.look(this.#reading(memory.heapBytes));
+    this.#heap.look(this.#reading(memory.heapBytes), memory.youngBytes);
     this.#external.look(this.#reading(memory.externalBytes));
     this.#push(this.#native, memory.nativeBytes);
     this.#readResources(memory.resources);
@@ -272,10 +272,8 @@ export class LeakDetector {
     const { last } = this.#heap.series;
     if (last === undefined || !settings.collectGarbage || !isGrowing(this.#heap) || heapBytes > FORCE_BYTES_MAX) return false;
     if (this.#ticksWithoutCollection < FORCE_TICKS || clock.monotonicMillis() < this.#forceAtMillis) return false;
-    const since = heapBytes - last.value;
-    if (since < settings.minGrowthBytes) return false;
     const isLong = this.#seconds() - last.seconds >= FORCE_WINDOW_SHARE * settings.windowSeconds * this.#forceWait;
-    return isLong || since >= FORCE_ROOM_SHARE * heapLimitBytes() * this.#forceWait;
+    return isLong || heapBytes - last.value >= FORCE_ROOM_SHARE * heapLimitBytes() * this.#forceWait;
   }
 
   /** The observer reports this collection, too. */

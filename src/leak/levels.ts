@@ -48,6 +48,14 @@ const LEAK_CLEAN = 2;
 /** A day: what takes longer to fill its room may as well be a cache. */
 const HORIZON_SECONDS = 86_400;
 
+/**
+ * What leaves more time than so many windows, three hours, needs so many times the least growth: a cache or a pool of a few
+ * megabytes fills evenly for half an hour, too.
+ */
+const SOON_WINDOWS = 6;
+const SUSPECT_GROWTH_FACTOR = 2;
+const LEAK_GROWTH_FACTOR = 3;
+
 /** What the ends of a stretch must differ by, of the least growth, for its trend to be looked at. */
 const LEAST_SHARE = 0.5;
 
@@ -81,18 +89,21 @@ function levelOf(trend: Trend, { last, peak }: Heights, { limit, nextFactor }: R
   if (trend.steps < SUSPECT_STEPS || trend.cleanReadings < SUSPECT_CLEAN || !trend.steady || growth < minGrowth || trend.lowPerSecond <= 0)
     return 'watching';
   if (trend.slowing || trend.followsTraffic) return 'growing';
-  if ((limit - last.value) / trend.perSecond > HORIZON_SECONDS) return 'growing';
+  const secondsLeft = (limit - last.value) / trend.perSecond;
+  if (secondsLeft > HORIZON_SECONDS) return 'growing';
   const room = Math.max(limit - trend.start.value, 1);
   const share = growth / room;
   const nextShare = (last.value * nextFactor - trend.start.value) / room;
+  const isSoon = secondsLeft <= SOON_WINDOWS * windowSeconds;
   const isLeak =
     share >= LEAK_SHARE || (share >= LEAK_SHARE_MIN && nextShare >= LEAK_NEXT_SHARE) || trend.seconds >= LEAK_WINDOW_SHARE * windowSeconds;
-  if (isLeak && trend.steps >= LEAK_STEPS && trend.cleanReadings >= LEAK_CLEAN) return 'leak';
+  const isLarge = isSoon || growth >= LEAK_GROWTH_FACTOR * minGrowth;
+  if (isLeak && isLarge && trend.steps >= LEAK_STEPS && trend.cleanReadings >= LEAK_CLEAN) return 'leak';
   const isSuspect =
     share >= SUSPECT_SHARE ||
     (share >= SUSPECT_SHARE_MIN && nextShare >= SUSPECT_NEXT_SHARE) ||
     trend.seconds >= SUSPECT_WINDOW_SHARE * windowSeconds;
-  return isSuspect ? 'suspect' : 'growing';
+  return isSuspect && (isSoon || growth >= SUSPECT_GROWTH_FACTOR * minGrowth) ? 'suspect' : 'growing';
 }
 
 /** Highest of the readings before a stretch, as far back as it is long times four; its start where there are none. */

@@ -5,6 +5,8 @@ import { oldGenerationBytes } from './heap-limit.ts';
 export interface MemoryReading {
   /** Bytes in the old generation, large objects and code included; garbage too but for right after a major collection. */
   readonly heapBytes: number;
+  /** Bytes in the young generation: what may come to the old one yet, and garbage for the most part; 0 after a major collection. */
+  readonly youngBytes: number;
   /** What objects of the heap hold outside of it: ArrayBuffers for the most part. */
   readonly externalBytes: number;
   /** Resident memory beyond V8's heap and what is external: addons, threads, the allocator's gaps. */
@@ -14,13 +16,15 @@ export interface MemoryReading {
 }
 
 export function readMemory(): MemoryReading {
-  const { rss, external } = process.memoryUsage();
+  const { rss, external, heapUsed } = process.memoryUsage();
   // Resident pages of the heap: its committed size, and what of it is used, swing by 1 to 2 MB a second against rss.
   const { total_physical_size: heapResidentBytes } = getHeapStatistics();
+  const heapBytes = oldGenerationBytes();
   const resources = new Map<string, number>();
   for (const type of process.getActiveResourcesInfo()) resources.set(type, (resources.get(type) ?? 0) + 1);
   return {
-    heapBytes: oldGenerationBytes(),
+    heapBytes,
+    youngBytes: Math.max(0, heapUsed - heapBytes),
     externalBytes: external,
     nativeBytes: Math.max(0, rss - heapResidentBytes - external),
     resources,

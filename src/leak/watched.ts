@@ -65,10 +65,10 @@ export class Watched {
     this.#level.look(reading);
   }
 
-  /** Takes one that may hold garbage: by itself it can only tell that something has ended. */
-  look(reading: Reading): void {
+  /** Takes one that may hold garbage, and lack what is still `young`: by itself it can only tell that something has ended. */
+  look(reading: Reading, young = 0): void {
     this.series.push({ ...reading, dirty: true });
-    this.#level.look(reading);
+    this.#level.look({ ...reading, value: reading.value + young });
   }
 
   reading(): KindReading {

@@ -42,6 +42,7 @@ class Process {
   externalMib = 5;
   nativeMib = 50;
   garbageMib = 0;
+  youngMib = 0;
   active = 0;
   reads = 0;
   /** When memory was read, in seconds of its life. */
@@ -66,6 +67,7 @@ class Process {
         this.looks.push(this.seconds);
         return {
           heapBytes: (this.heapMib + this.garbageMib) * MIB,
+          youngBytes: this.youngMib * MIB,
           externalBytes: this.externalMib * MIB,
           nativeBytes: this.nativeMib * MIB,
           resources: this.resources,
@@ -309,6 +311,16 @@ describe('memory is read', () => {
   });
 });
 
+test('what is still young may be what a leak keeps: a rise has not ended while it may be there', async () => {
+  const stopped = async (youngMib: number): Promise<string> => {
+    const process = await new Process().play(60, leak, 10);
+    expect(process.kind('heap')).toBe('growing');
+    process.youngMib = youngMib;
+    return (await process.play(30, () => {}, Infinity)).kind('heap');
+  };
+  expect([await stopped(0), await stopped(16)]).toEqual(['watching', 'growing']);
+});
+
 describe('a collection is forced', () => {
   /** Known to grow, at 60 s of its life and 100 MiB, the last second of which were collected; V8 collects no more. */
   async function growing(settings: Partial<LeakSettings> = {}): Promise<Process> {
@@ -331,11 +343,11 @@ describe('a collection is forced', () => {
     return process.forced - forced;
   }
 
-  test('at the third tick without one, when 4 % of the limit have come since', async () => {
+  test('at the third tick without one, when 2.5 % of the limit have come since', async () => {
     const process = await growing();
-    expect(await ticks(process, 2, 20.5)).toBe(0);
-    expect(await ticks(process, 1, 20.5)).toBe(1);
-    expect(await ticks(await growing(), 5, 20.4)).toBe(0);
+    expect(await ticks(process, 2, 12.9)).toBe(0);
+    expect(await ticks(process, 1, 12.9)).toBe(1);
+    expect(await ticks(await growing(), 5, 12.7)).toBe(0);
   });
 
   test('up to a heap of 128 MiB and not above', async () => {
@@ -343,7 +355,7 @@ describe('a collection is forced', () => {
     expect(await ticks(await growing(), 3, 28.1)).toBe(0);
   });
 
-  test('for less when an eighth of the window has passed since the last, and for 4 MiB at the least', async () => {
+  test('for less when an eighth of the window has passed since the last', async () => {
     const waited = async (seconds: number, garbageMib: number): Promise<number> => {
       const process = await growing();
       expect(await ticks(process, 3, garbageMib)).toBe(0);
@@ -352,7 +364,6 @@ describe('a collection is forced', () => {
     };
     expect(await waited(LEAK_SETTINGS.windowSeconds / 8, 4)).toBe(1);
     expect(await waited(LEAK_SETTINGS.windowSeconds / 8 - 1, 4)).toBe(0);
-    expect(await waited(LEAK_SETTINGS.windowSeconds / 8, 3.9)).toBe(0);
   });
 
   test('again after 500 times the pause that it was, and no sooner', async () => {

@@ -73,6 +73,13 @@ describe('a steady rise', () => {
     expect([until(86_400), until(86_401)]).toEqual(['leak', 'growing']);
   });
 
+  test('that leaves more than six windows needs twice the least growth to be a suspect, three times as much to be a leak', () => {
+    const slowly = (gain: number) => judged(straight(0, gain, 40), { limit: gain * 200 }, { windowSeconds: 400, minGrowth: 10 });
+    expect([19, 20, 29, 30].map(slowly)).toEqual(['growing', 'suspect', 'suspect', 'leak']);
+    const soon = (gain: number) => judged(straight(0, gain, 40), { limit: gain * 5 }, { windowSeconds: 400, minGrowth: 10 });
+    expect([9, 10].map(soon)).toEqual(['watching', 'leak']);
+  });
+
   test('is spoken of from the least growth on', () => {
     expect([judged(straight(0, 300), {}, { minGrowth: 300 }), judged(straight(0, 300), {}, { minGrowth: 301 })]).toEqual([
       'leak',
@@ -178,6 +185,15 @@ describe('a cache', () => {
       const levels = levelsOf({ ...SERVICE, live, untilSeconds: 2 * HOUR });
       expect(levels).not.toContain('leak');
       expect(['gone', 'watching']).toContain(levels.at(-1));
+    },
+  );
+
+  test.each([5, 6, 7])(
+    'of %i MiB that fills evenly for half an hour below 128 MiB is growing and then no longer watched for',
+    (mebibytes) => {
+      const live = (seconds: number): number => 10 * MIB + mebibytes * MIB * Math.min(1, seconds / (HOUR / 2));
+      const life = { live, limitBytes: 128 * MIB, garbagePerSecond: MIB / 20, factor: 1.5, untilSeconds: 2 * HOUR };
+      expect(levelsOf(life)).toEqual(['growing', 'watching']);
     },
   );
 
