@@ -115,7 +115,7 @@ function shareText(share: number): string {
 function deadline({ heapLimit, containerLimit }: LeakFinding): string {
   const limits = [
     { name: "V8's limit", forecast: heapLimit },
-    { name: "the container's limit", forecast: containerLimit },
+    { name: 'the memory limit', forecast: containerLimit },
   ].flatMap(({ name, forecast }) => (forecast === null ? [] : [{ name, forecast }]));
   const [first] = limits.toSorted((a, b) => a.forecast.seconds - b.forecast.seconds);
   return first === undefined ? '' : `${first.name} is met in ${forecastText(first.forecast)}`;
@@ -123,9 +123,10 @@ function deadline({ heapLimit, containerLimit }: LeakFinding): string {
 
 function forecastText({ seconds, lowSeconds, highSeconds }: Forecast): string {
   if (seconds >= FAR_SECONDS) return durationText(seconds);
-  const range =
-    highSeconds === null ? `not before ${durationText(lowSeconds)}` : `${durationText(lowSeconds)} to ${durationText(highSeconds)}`;
-  return `${durationText(seconds)} (${range})`;
+  const [middle, low] = [durationText(seconds), durationText(lowSeconds)];
+  if (highSeconds === null) return `${middle} (not before ${low})`;
+  const high = durationText(highSeconds);
+  return low === high ? middle : `${middle} (${low} to ${high})`;
 }
 
 function count(value: number): string {
@@ -152,7 +153,7 @@ function kindTable(kinds: readonly KindReading[]): string {
     const limits = [heapLimit, containerLimit].map((forecast) => (forecast === null ? '-' : forecastText(forecast)));
     return [kind, level, isCount ? count(current) : bytesText(current), perMinute === 0 ? '-' : rise, ...limits];
   });
-  return table(['kind', 'level', 'now', 'rises by', "V8's limit in", "container's limit in"], rows);
+  return table(['kind', 'level', 'now', 'rises by', "V8's limit in", 'memory limit in'], rows);
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

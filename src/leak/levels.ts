@@ -39,11 +39,9 @@ const LEAK_NEXT_SHARE = 0.2;
 const SUSPECT_WINDOW_SHARE = 1 / 3;
 const LEAK_WINDOW_SHARE = 0.8;
 
-/** Steps at least, and how many of the readings after the first must be without garbage. */
+/** Steps at least; series.ts leaves none but the first two readings of a stretch with garbage. */
 const SUSPECT_STEPS = 2;
-const SUSPECT_CLEAN = 1;
 const LEAK_STEPS = 3;
-const LEAK_CLEAN = 2;
 
 /** A day: what takes longer to fill its room may as well be a cache. */
 const HORIZON_SECONDS = 86_400;
@@ -86,8 +84,7 @@ function levelOf(trend: Trend, { last, peak }: Heights, { limit, nextFactor }: R
   const { windowSeconds, minGrowth } = limits;
   // Up to where it was before it may as well be a batch that is let go again.
   const growth = Math.min(trend.growth, last.value - peak);
-  if (trend.steps < SUSPECT_STEPS || trend.cleanReadings < SUSPECT_CLEAN || !trend.steady || growth < minGrowth || trend.lowPerSecond <= 0)
-    return 'watching';
+  if (trend.steps < SUSPECT_STEPS || !trend.steady || growth < minGrowth || trend.lowPerSecond <= 0) return 'watching';
   if (trend.slowing || trend.followsTraffic) return 'growing';
   const secondsLeft = (limit - last.value) / trend.perSecond;
   if (secondsLeft > HORIZON_SECONDS) return 'growing';
@@ -98,7 +95,7 @@ function levelOf(trend: Trend, { last, peak }: Heights, { limit, nextFactor }: R
   const isLeak =
     share >= LEAK_SHARE || (share >= LEAK_SHARE_MIN && nextShare >= LEAK_NEXT_SHARE) || trend.seconds >= LEAK_WINDOW_SHARE * windowSeconds;
   const isLarge = isSoon || growth >= LEAK_GROWTH_FACTOR * minGrowth;
-  if (isLeak && isLarge && trend.steps >= LEAK_STEPS && trend.cleanReadings >= LEAK_CLEAN) return 'leak';
+  if (isLeak && isLarge && trend.steps >= LEAK_STEPS) return 'leak';
   const isSuspect =
     share >= SUSPECT_SHARE ||
     (share >= SUSPECT_SHARE_MIN && nextShare >= SUSPECT_NEXT_SHARE) ||

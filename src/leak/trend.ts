@@ -30,8 +30,6 @@ export interface Trend extends Slope {
   readonly growth: number;
   /** Steps between readings, at most eight of about equal length. */
   readonly steps: number;
-  /** Readings after the first that hold no garbage. */
-  readonly cleanReadings: number;
   /** It rises in every step but for what chance explains, and did so at the end. */
   readonly steady: boolean;
   /** It gained far less at its end than at its start, by time and by request: something fills up. */
@@ -108,7 +106,6 @@ export function trendOf(readings: readonly Reading[]): Trend | undefined {
     seconds,
     growth: slope.perSecond * seconds,
     steps: marks.length - 1,
-    cleanReadings: readings.slice(1).filter(({ dirty }) => dirty !== true).length,
     steady: isSteady(steps(marks)) && largestFall(readings) <= FALL_SHARE_MAX * (end.value - start.value),
     slowing: isSlowing(readings),
     followsTraffic: followsTraffic(readings),

@@ -53,7 +53,7 @@ describe('a finding as one sentence', () => {
     [
       'the limit that is met first, of two',
       { containerLimit: { seconds: 3000, lowSeconds: 1200, highSeconds: null }, route: null },
-      "leak of heap: rememberSession (services/gateway.cjs:41) gains 38.2 MB an hour, 84 % of the growth; the container's limit is met in 50 min (not before 20 min)",
+      'leak of heap: rememberSession (services/gateway.cjs:41) gains 38.2 MB an hour, 84 % of the growth; the memory limit is met in 50 min (not before 20 min)',
     ],
     [
       'Buffers whose allocator is not known',
@@ -167,7 +167,7 @@ describe('a verdict as text', () => {
 
   it('has the level, the kinds, the findings with their stacks, how to compare the generations, and the notes', () => {
     const page = leaksText(verdict, 'http://127.0.0.1:9464');
-    expect(page).toMatch(/^Leaks: leak\.\n\nkind       level     now       rises by   V8's limit in +container's limit in\n/);
+    expect(page).toMatch(/^Leaks: leak\.\n\nkind       level     now       rises by   V8's limit in +memory limit in\n/);
     expect(page).toContain('heap       leak      412.0 MB  38.2 MB/h  3 h 50 min (2 h 10 min to 6 h)  more than a year\n');
     expect(page).toContain('resources  watching  14        -          -                               -\n');
     expect(page).toContain('\n1. leak of heap: rememberSession');

@@ -149,11 +149,6 @@ describe('a trend', () => {
     expect(trendOf(Array.from({ length: 9 }, (_, i) => reading(i, i)))!.steps).toBe(8);
     expect(trendOf(Array.from({ length: 100 }, (_, i) => reading(i, i)))!.steps).toBe(8);
   });
-
-  test('counts the readings without garbage after the first', () => {
-    const dirty = { dirty: true };
-    expect(trendOf([reading(0, 0), reading(1, 1, dirty), reading(2, 2), reading(3, 3, dirty)])!.cleanReadings).toBe(1);
-  });
 });
 
 describe('a rise in which something was let go is steady', () => {
