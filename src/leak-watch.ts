@@ -1,10 +1,8 @@
 // Puts together what watches for leaks: the detector, the live heap it compares, who else names what grows, and who is
 // told. Built by sdk.ts, started once the profilers run.
 import { readFile } from 'node:fs/promises';
-import { totalmem } from 'node:os';
 import { isMainThread } from 'node:worker_threads';
 import type { Config } from './config.ts';
-import { memoryLimit } from './core/cgroup.ts';
 import type { Clock } from './core/clock.ts';
 import type { Diag } from './core/diag.ts';
 import type { Guard } from './core/guard.ts';
@@ -93,10 +91,9 @@ export class LeakWatch {
       guard,
       clock,
       settings: config.leakSettings,
-      memory: readMemory,
+      memory: () => readMemory(config.cgroupRoot),
       traffic: () => deps.requests.traffic(),
       heapLimitBytes: () => this.#heapLimitBytes,
-      containerLeftBytes: () => containerLeftBytes(config.cgroupRoot),
       resourceLimit: () => RESOURCES_LIMIT,
       heapNaming: this.#heapNaming,
       creations: new CreationNaming({ guard, clock, ownership: { ownDirectory }, arrayBufferBytes }),
@@ -271,11 +268,6 @@ export class LeakWatch {
     const { onLeak } = config;
     if (onLeak !== undefined) void guard.runAsync('onLeak', async () => onLeak(finding));
   }
-}
-
-function containerLeftBytes(cgroupRoot: string): number {
-  const limit = memoryLimit(cgroupRoot);
-  return limit === undefined ? totalmem() - process.memoryUsage.rss() : limit.limitBytes - limit.usedBytes;
 }
 
 function arrayBufferBytes(): number {

@@ -34,8 +34,6 @@ export interface LeakDetectorOptions {
   readonly traffic: () => Traffic;
   /** V8's limit of the old generation. */
   readonly heapLimitBytes: () => number;
-  /** What the container, or the machine, has left for this process. */
-  readonly containerLeftBytes: () => number;
   /** What the process may have open. */
   readonly resourceLimit: () => number;
   readonly heapNaming: HeapNaming;
@@ -151,8 +149,8 @@ export class LeakDetector {
     const memory = this.#options.memory();
     this.#heap.look(this.#reading(memory.heapBytes), memory.youngBytes);
     this.#external.look(this.#reading(memory.externalBytes));
-    this.#push(this.#native, memory.nativeBytes);
-    this.#readResources(memory.resources);
+    this.#push(this.#native, memory.nativeBytes, memory);
+    this.#readResources(memory);
     await this.#options.heapNaming.take();
   }
 
@@ -163,8 +161,8 @@ export class LeakDetector {
     this.#ticksWithoutCollection += 1;
     this.#heap.look(this.#reading(memory.heapBytes), memory.youngBytes);
     this.#external.look(this.#reading(memory.externalBytes));
-    this.#push(this.#native, memory.nativeBytes);
-    this.#readResources(memory.resources);
+    this.#push(this.#native, memory.nativeBytes, memory);
+    this.#readResources(memory);
     // Of what is read after collections only its end is told here.
     const ended = [this.#heap, this.#external].filter((watched) => !isGrowing(watched));
     await this.#evaluate([this.#native, ...this.#resources.values(), ...ended]);
@@ -176,8 +174,8 @@ export class LeakDetector {
     this.#ticksWithoutCollection = 0;
     if (!this.#isWarm) return;
     const memory = this.#options.memory();
-    this.#push(this.#heap, memory.heapBytes);
-    this.#push(this.#external, memory.externalBytes);
+    this.#push(this.#heap, memory.heapBytes, memory);
+    this.#push(this.#external, memory.externalBytes, memory);
     await this.#options.heapNaming.take();
     await this.#evaluate([this.#heap, this.#external]);
   }
@@ -198,24 +196,25 @@ export class LeakDetector {
     return { seconds: this.#seconds(), value, ...this.#options.traffic() };
   }
 
-  #push(watched: Watched, value: number): void {
-    watched.push(this.#reading(value), this.#limits(watched, value));
+  #push(watched: Watched, value: number, { leftBytes }: MemoryReading): void {
+    watched.push(this.#reading(value), this.#limits(watched, value + leftBytes));
   }
 
-  #limits({ kind }: Watched, value: number): Limits {
-    const { heapLimitBytes, containerLeftBytes, resourceLimit } = this.#options;
+  #limits({ kind }: Watched, containerBytes: number): Limits {
+    const { heapLimitBytes, resourceLimit } = this.#options;
     if (kind === 'resources') return { heap: Infinity, container: resourceLimit() };
-    return { heap: kind === 'heap' ? heapLimitBytes() : Infinity, container: value + containerLeftBytes() };
+    return { heap: kind === 'heap' ? heapLimitBytes() : Infinity, container: containerBytes };
   }
 
-  #readResources(resources: ReadonlyMap<string, number>): void {
+  #readResources(memory: MemoryReading): void {
+    const { resources } = memory;
     for (const type of resources.keys()) {
       if (this.#resources.has(type) || this.#resources.size >= RESOURCE_TYPES_MAX) continue;
       const { windowSeconds } = this.#options.settings;
       const options = { minGrowth: RESOURCES_GROWTH_MIN, windowSeconds, readAfterCollections: false };
       this.#resources.set(type, new Watched({ kind: 'resources', resourceType: type, ...options }));
     }
-    for (const [type, watched] of this.#resources) this.#push(watched, resources.get(type) ?? 0);
+    for (const [type, watched] of this.#resources) this.#push(watched, resources.get(type) ?? 0, memory);
   }
 
   /** Names what grows and tells of changes; what comes while this is under way is seen the next time. */

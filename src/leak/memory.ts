@@ -1,5 +1,7 @@
 // One look at all that may leak, 0.05 ms: what V8 and the kernel count anyway. No collection is forced by it.
+import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
+import { memoryLimit } from '../core/cgroup.ts';
 import { oldGenerationBytes } from './heap-limit.ts';
 
 export interface MemoryReading {
@@ -11,11 +13,14 @@ export interface MemoryReading {
   readonly externalBytes: number;
   /** Resident memory beyond V8's heap and what is external: addons, threads, the allocator's gaps. */
   readonly nativeBytes: number;
+  /** What the container, or the machine where there is none, has left for this process. */
+  readonly leftBytes: number;
   /** What keeps the event loop alive, by type: handles, timers, requests. */
   readonly resources: ReadonlyMap<string, number>;
 }
 
-export function readMemory(): MemoryReading {
+/** `cgroupRoot` is where proc and sys are. */
+export function readMemory(cgroupRoot: string): MemoryReading {
   const { rss, external, heapUsed } = process.memoryUsage();
   // Resident pages of the heap: its committed size, and what of it is used, swing by 1 to 2 MB a second against rss.
   const { total_physical_size: heapResidentBytes } = getHeapStatistics();
@@ -27,6 +32,12 @@ export function readMemory(): MemoryReading {
     youngBytes: Math.max(0, heapUsed - heapBytes),
     externalBytes: external,
     nativeBytes: Math.max(0, rss - heapResidentBytes - external),
+    leftBytes: leftBytes(cgroupRoot, rss),
     resources,
   };
+}
+
+function leftBytes(cgroupRoot: string, rss: number): number {
+  const limit = memoryLimit(cgroupRoot);
+  return limit === undefined ? totalmem() - rss : limit.limitBytes - limit.usedBytes;
 }

@@ -70,12 +70,12 @@ class Process {
           youngBytes: this.youngMib * MIB,
           externalBytes: this.externalMib * MIB,
           nativeBytes: this.nativeMib * MIB,
+          leftBytes: this.containerLeftMib * MIB,
           resources: this.resources,
         };
       },
       traffic: () => ({ requests: 100 * this.seconds, active: this.active }),
       heapLimitBytes: () => this.heapLimitMib * MIB,
-      containerLeftBytes: () => this.containerLeftMib * MIB,
       resourceLimit: () => 10_000,
       heapNaming: new HeapNaming({
         clock,
