@@ -134,10 +134,10 @@ export class BufferCreations {
       // Else a view of what somebody else has made.
       if (!isAnyArrayBuffer(source)) owned.add(buffer, byteLength, captureStack(below, ownership));
     });
-    const notePooled: Note = guard.wrap(PART, (created: Uint8Array, _source: unknown, below: Create) => {
+    const notePooled: Note = guard.wrap(PART, (created: Uint8Array, source: unknown, below: Create) => {
       sampling.leftPooled = pooled.nextGap();
-      // Some 64 bytes longer than Buffer.poolSize on Node 26.
-      if (created.buffer.byteLength !== created.byteLength) pooled.add(created, 1, captureStack(below, ownership));
+      // Slabs are some 64 bytes longer than Buffer.poolSize on Node 26.
+      if (!isAnyArrayBuffer(source) && created.buffer.byteLength !== created.byteLength) pooled.add(created, 1, captureStack(below, ownership));
     });
     const pooledBelowBytes = UNPOOLED.has(name) ? 0 : this.#slabBytes >>> 1;
     const wrapped = wrap({ original: before.value as Create, sampling, pooledBelowBytes, note, notePooled });

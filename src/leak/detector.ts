@@ -55,8 +55,11 @@ const TICK_SECONDS_MIN = 0.5;
 const TICK_SECONDS_FIRST = 1;
 const TICK_AGE_SHARE = 1 / 20;
 
+/** V8 collects a heap that is fragmented, or full, up to fifty times a second. */
+const COLLECTION_SECONDS_MIN = 0.5;
+
 /** Native memory moves by some 10 MB with malloc's gaps and with threads, though not evenly. */
-const NATIVE_GROWTH_FACTOR = 3;
+const NATIVE_GROWTH_FACTOR = 6;
 
 /** A hundred more of one type is what a busy service has anyway. */
 const RESOURCES_GROWTH_MIN = 100;
@@ -91,6 +94,7 @@ export class LeakDetector {
   #tickSeconds = -Infinity;
   #isWarm = false;
   #busy = false;
+  #collectedSeconds = -Infinity;
   #ticksWithoutCollection = 0;
   #forceAtMillis = 0;
   #forceWait = 1;
@@ -140,6 +144,9 @@ export class LeakDetector {
   /** To be called after each major collection (mark-compact, not scavenges), as soon as it is known; cheap. */
   majorGc(): void {
     if (this.#timer === undefined) return;
+    const seconds = this.#seconds();
+    if (seconds - this.#collectedSeconds < COLLECTION_SECONDS_MIN) return;
+    this.#collectedSeconds = seconds;
     void this.#options.guard.runAsync('leak', () => this.collected());
   }
 

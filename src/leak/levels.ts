@@ -25,34 +25,31 @@ export interface Judgement {
   readonly trend: Trend | undefined;
 }
 
-/** Shares of the room at which a rise is spoken of, given another reading comes before a tenth and a quarter are gone. */
-const SUSPECT_SHARE = 0.055;
-const LEAK_SHARE = 0.15;
+/** What a rise must come to. */
+interface Bar {
+  /** Of the room, given another reading comes before a tenth or a quarter of it is gone... */
+  readonly share: number;
+  /** ...or earlier, from this share on, where the next reading is expected beyond `nextShare`. */
+  readonly shareMin: number;
+  readonly nextShare: number;
+  /** Of the window, after which time alone is enough: 10 minutes, and 24 of the 30 that 1 MB a minute is given. */
+  readonly windowShare: number;
+  /** At least; series.ts leaves none but the first two readings of a stretch with garbage. */
+  readonly steps: number;
+  /** The same for what leaves much time, */
+  readonly lateSteps: number;
+  /** and so many times the least growth: a cache or a pool of a few megabytes fills evenly for half an hour, too. */
+  readonly lateGrowthFactor: number;
+}
 
-/** Earlier, from these shares on, where the next reading is expected only beyond these. */
-const SUSPECT_SHARE_MIN = 0.015;
-const SUSPECT_NEXT_SHARE = 0.075;
-const LEAK_SHARE_MIN = 0.05;
-const LEAK_NEXT_SHARE = 0.2;
+const SUSPECT: Bar = { share: 0.055, shareMin: 0.015, nextShare: 0.075, windowShare: 1 / 3, steps: 2, lateSteps: 3, lateGrowthFactor: 2 };
+const LEAK: Bar = { share: 0.15, shareMin: 0.05, nextShare: 0.2, windowShare: 0.8, steps: 3, lateSteps: 4, lateGrowthFactor: 3 };
 
-/** Shares of the window after which time alone is enough: 10 minutes, and 24 of the 30 that 1 MB a minute is given. */
-const SUSPECT_WINDOW_SHARE = 1 / 3;
-const LEAK_WINDOW_SHARE = 0.8;
-
-/** Steps at least; series.ts leaves none but the first two readings of a stretch with garbage. */
-const SUSPECT_STEPS = 2;
-const LEAK_STEPS = 3;
+/** Windows from which on there is much time: three hours. */
+const LATE_WINDOWS = 6;
 
 /** A day: what takes longer to fill its room may as well be a cache. */
 const HORIZON_SECONDS = 86_400;
-
-/**
- * What leaves more time than so many windows, three hours, needs so many times the least growth: a cache or a pool of a few
- * megabytes fills evenly for half an hour, too.
- */
-const SOON_WINDOWS = 6;
-const SUSPECT_GROWTH_FACTOR = 2;
-const LEAK_GROWTH_FACTOR = 3;
 
 /** What the ends of a stretch must differ by, of the least growth, for its trend to be looked at. */
 const LEAST_SHARE = 0.5;
@@ -84,23 +81,20 @@ function levelOf(trend: Trend, { last, peak }: Heights, { limit, nextFactor }: R
   const { windowSeconds, minGrowth } = limits;
   // Up to where it was before it may as well be a batch that is let go again.
   const growth = Math.min(trend.growth, last.value - peak);
-  if (trend.steps < SUSPECT_STEPS || !trend.steady || growth < minGrowth || trend.lowPerSecond <= 0) return 'watching';
+  if (trend.steps < SUSPECT.steps || !trend.steady || growth < minGrowth || trend.lowPerSecond <= 0) return 'watching';
   if (trend.slowing || trend.followsTraffic) return 'growing';
   const secondsLeft = (limit - last.value) / trend.perSecond;
   if (secondsLeft > HORIZON_SECONDS) return 'growing';
   const room = Math.max(limit - trend.start.value, 1);
   const share = growth / room;
   const nextShare = (last.value * nextFactor - trend.start.value) / room;
-  const isSoon = secondsLeft <= SOON_WINDOWS * windowSeconds;
-  const isLeak =
-    share >= LEAK_SHARE || (share >= LEAK_SHARE_MIN && nextShare >= LEAK_NEXT_SHARE) || trend.seconds >= LEAK_WINDOW_SHARE * windowSeconds;
-  const isLarge = isSoon || growth >= LEAK_GROWTH_FACTOR * minGrowth;
-  if (isLeak && isLarge && trend.steps >= LEAK_STEPS) return 'leak';
-  const isSuspect =
-    share >= SUSPECT_SHARE ||
-    (share >= SUSPECT_SHARE_MIN && nextShare >= SUSPECT_NEXT_SHARE) ||
-    trend.seconds >= SUSPECT_WINDOW_SHARE * windowSeconds;
-  return isSuspect && (isSoon || growth >= SUSPECT_GROWTH_FACTOR * minGrowth) ? 'suspect' : 'growing';
+  const isLate = secondsLeft > LATE_WINDOWS * windowSeconds;
+  const reaches = (bar: Bar): boolean => {
+    if (trend.steps < (isLate ? bar.lateSteps : bar.steps) || (isLate && growth < bar.lateGrowthFactor * minGrowth)) return false;
+    return share >= bar.share || (share >= bar.shareMin && nextShare >= bar.nextShare) || trend.seconds >= bar.windowShare * windowSeconds;
+  };
+  if (reaches(LEAK)) return 'leak';
+  return reaches(SUSPECT) ? 'suspect' : 'growing';
 }
 
 /** Highest of the readings before a stretch, as far back as it is long times four; its start where there are none. */

@@ -451,6 +451,19 @@ describe('a failure', () => {
   });
 });
 
+test('of a storm of collections two a second are read: V8 collects a fragmented heap fifty times a second', async () => {
+  const process = await new Process().play(20);
+  process.detector.start();
+  const before = process.looks.length;
+  for (let i = 0; i < 100; i++) {
+    process.clock.advance(20);
+    process.detector.majorGc();
+    await new Promise(setImmediate);
+  }
+  expect(process.looks.length - before).toBe(4);
+  process.detector.stop();
+});
+
 describe('a detector that is stopped', () => {
   test('reads nothing more, and no creations are watched for it', async () => {
     const process = await new Process().play(300, (each) => (each.externalMib += 1));
