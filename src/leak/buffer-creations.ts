@@ -137,7 +137,8 @@ export class BufferCreations {
     const notePooled: Note = guard.wrap(PART, (created: Uint8Array, source: unknown, below: Create) => {
       sampling.leftPooled = pooled.nextGap();
       // Slabs are some 64 bytes longer than Buffer.poolSize on Node 26.
-      if (!isAnyArrayBuffer(source) && created.buffer.byteLength !== created.byteLength) pooled.add(created, 1, captureStack(below, ownership));
+      if (!isAnyArrayBuffer(source) && created.buffer.byteLength !== created.byteLength)
+        pooled.add(created, 1, captureStack(below, ownership));
     });
     const pooledBelowBytes = UNPOOLED.has(name) ? 0 : this.#slabBytes >>> 1;
     const wrapped = wrap({ original: before.value as Create, sampling, pooledBelowBytes, note, notePooled });

@@ -61,6 +61,9 @@ const COLLECTION_SECONDS_MIN = 0.5;
 /** Native memory moves by some 10 MB with malloc's gaps and with threads, though not evenly. */
 const NATIVE_GROWTH_FACTOR = 6;
 
+/** A leak of the heap that has taken less than this share of its room may wait for a name: a quarter is what it has. */
+const NAME_WAIT_SHARE = 0.2;
+
 /** A hundred more of one type is what a busy service has anyway. */
 const RESOURCES_GROWTH_MIN = 100;
 
@@ -248,6 +251,7 @@ export class LeakDetector {
       kind,
       resourceType,
       level,
+      mayWait: watched === this.#heap && watched.takenShare < NAME_WAIT_SHARE,
       trend,
       names,
       heapLimit,

@@ -31,6 +31,8 @@ export interface Observation {
   readonly kind: LeakKind;
   readonly resourceType: string | null;
   readonly level: Exclude<LeakLevel, 'gone' | 'watching'>;
+  /** There is time yet to wait for a name before it is called a leak. */
+  readonly mayWait: boolean;
   readonly trend: Trend;
   readonly names: readonly Named[];
   readonly heapLimit: Forecast | null;
@@ -48,10 +50,14 @@ const KEYS_MAX = 8;
 /** Evaluations in a row without it that end a finding while something else of its kind goes on growing. */
 const MISSES_MAX = 3;
 
+/** Evaluations for which a leak waits for its name: a verdict without one helps nobody, and samples are few at first. */
+const WAITS_MAX = 2;
+
 interface Tracked {
   finding: LeakFinding;
   keys: readonly string[];
   misses: number;
+  waits: number;
 }
 
 export class Findings {
@@ -121,7 +127,7 @@ export class Findings {
       if (gone === -1) return undefined;
       this.#tracked.splice(gone, 1);
     }
-    const tracked: Tracked = { finding: toFinding(observation, named, 'growing'), keys: named.keys, misses: 0 };
+    const tracked: Tracked = { finding: toFinding(observation, named, 'growing'), keys: named.keys, misses: 0, waits: 0 };
     this.#tracked.push(tracked);
     return tracked;
   }
@@ -142,7 +148,9 @@ export class Findings {
 /** Brings a finding up to date; true when its level is another than before. */
 function refresh(tracked: Tracked, observation: Observation, named: Named, isNew: boolean): boolean {
   const before = tracked.finding;
-  const level = levelOf(before.level, named.stopped || named.isLoading === true ? 'growing' : observation.level);
+  const isWaiting = observation.level === 'leak' && named.site === null && observation.mayWait && tracked.waits++ < WAITS_MAX;
+  const now = isWaiting ? 'suspect' : observation.level;
+  const level = levelOf(before.level, named.stopped || named.isLoading === true ? 'growing' : now);
   const isChange = isNew || level !== before.level;
   const finding = toFinding(observation, named, level);
   tracked.finding = {

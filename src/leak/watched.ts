@@ -55,6 +55,12 @@ export class Watched {
     return this.kind === 'resources' ? null : forecast(this.trend, this.#value, this.#limits.container);
   }
 
+  /** What the rise has taken of the room that there was at its start, 0 to 1; 0 while nothing rises. */
+  get takenShare(): number {
+    const { start } = this.trend ?? {};
+    return start === undefined ? 0 : (this.#value - start.value) / Math.max(this.#limit - start.value, 1);
+  }
+
   /** Takes a reading that holds no garbage, and judges. */
   push(reading: Reading, limits: Limits): void {
     const before = this.series.last?.value ?? reading.value;
@@ -80,11 +86,15 @@ export class Watched {
     return this.series.last?.value ?? 0;
   }
 
+  get #limit(): number {
+    return Math.min(this.#limits.heap, this.#limits.container);
+  }
+
   #judge(reading: Reading, before: number): Judgement {
     const { minGrowth, windowSeconds, readAfterCollections } = this.#options;
     const factor = readAfterCollections && before > 0 ? reading.value / before : 1;
     const room = {
-      limit: Math.min(this.#limits.heap, this.#limits.container),
+      limit: this.#limit,
       nextFactor: Math.min(Math.max(factor, 1), NEXT_FACTOR_MAX),
     };
     return judge(this.series, room, { minGrowth, windowSeconds });

@@ -22,6 +22,7 @@ class Evaluations {
     const changed = this.findings.update({
       ...HEAP,
       level,
+      mayWait: false,
       trend: MINUTE_OF_GROWTH,
       names,
       heapLimit: null,
@@ -192,6 +193,29 @@ describe('when the growth of a kind has ended', () => {
     expect(evaluations.grows('growing', [named('a')])).toEqual(['a growing']);
     expect(evaluations.grows('leak', [named('a')])).toEqual(['a leak']);
     expect(evaluations.list).toEqual(['a leak']);
+  });
+});
+
+describe('a leak without a name', () => {
+  const NAMELESS = named('', { keys: [], site: null });
+
+  test('waits for one as a suspect, for two evaluations, when there is time', () => {
+    const evaluations = new Evaluations();
+    const evaluate = (): string[] => evaluations.grows('leak', [NAMELESS], { mayWait: true });
+    expect([evaluate(), evaluate(), evaluate()]).toEqual([['undefined suspect'], [], ['undefined leak']]);
+  });
+
+  test('is one at once when it is named, or when there is no time', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [NAMELESS], { mayWait: true });
+    expect(evaluations.grows('leak', [named('a')], { mayWait: true })).toEqual(['a leak']);
+    expect(new Evaluations().grows('leak', [NAMELESS])).toEqual(['undefined leak']);
+  });
+
+  test('that had a name as a suspect keeps that and does not wait', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('suspect', [named('a')], { mayWait: true });
+    expect(evaluations.grows('leak', [NAMELESS], { mayWait: true })).toEqual(['a leak']);
   });
 });
 
