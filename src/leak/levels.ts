@@ -8,7 +8,7 @@ import { type Reading, type Trend, trendOf } from './trend.ts';
 export interface LevelLimits {
   /** The stretch after which a steady rise is a leak whatever its share of the room; other times are parts of it. */
   readonly windowSeconds: number;
-  /** What a stretch must gain to be spoken of. */
+  /** What a stretch must gain to be `growing`. */
   readonly minGrowth: number;
 }
 
@@ -34,16 +34,16 @@ interface Bar {
   readonly nextShare: number;
   /** Of the window, after which time alone is enough: 10 minutes, and 24 of the 30 that 1 MB a minute is given. */
   readonly windowShare: number;
+  /** Times the least growth that it must have gained: a cache or a pool of a few megabytes fills as evenly. */
+  readonly growthFactor: number;
   /** At least; series.ts leaves none but the first two readings of a stretch with garbage. */
   readonly steps: number;
-  /** The same for what leaves much time, */
+  /** The same for what leaves much time. */
   readonly lateSteps: number;
-  /** and so many times the least growth: a cache or a pool of a few megabytes fills evenly for half an hour, too. */
-  readonly lateGrowthFactor: number;
 }
 
-const SUSPECT: Bar = { share: 0.055, shareMin: 0.015, nextShare: 0.075, windowShare: 1 / 3, steps: 2, lateSteps: 3, lateGrowthFactor: 2 };
-const LEAK: Bar = { share: 0.15, shareMin: 0.05, nextShare: 0.2, windowShare: 0.8, steps: 3, lateSteps: 4, lateGrowthFactor: 3 };
+const SUSPECT: Bar = { share: 0.055, shareMin: 0.015, nextShare: 0.075, windowShare: 1 / 3, growthFactor: 2, steps: 2, lateSteps: 3 };
+const LEAK: Bar = { share: 0.15, shareMin: 0.05, nextShare: 0.2, windowShare: 0.8, growthFactor: 3, steps: 3, lateSteps: 4 };
 
 /** Windows from which on there is much time: three hours. */
 const LATE_WINDOWS = 6;
@@ -90,7 +90,7 @@ function levelOf(trend: Trend, { last, peak }: Heights, { limit, nextFactor }: R
   const nextShare = (last.value * nextFactor - trend.start.value) / room;
   const isLate = secondsLeft > LATE_WINDOWS * windowSeconds;
   const reaches = (bar: Bar): boolean => {
-    if (trend.steps < (isLate ? bar.lateSteps : bar.steps) || (isLate && growth < bar.lateGrowthFactor * minGrowth)) return false;
+    if (growth < bar.growthFactor * minGrowth || trend.steps < (isLate ? bar.lateSteps : bar.steps)) return false;
     return share >= bar.share || (share >= bar.shareMin && nextShare >= bar.nextShare) || trend.seconds >= bar.windowShare * windowSeconds;
   };
   if (reaches(LEAK)) return 'leak';

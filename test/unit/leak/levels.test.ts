@@ -71,18 +71,9 @@ describe('a steady rise', () => {
     expect([until(86_400), until(86_401)]).toEqual(['leak', 'growing']);
   });
 
-  test('needs twice the least growth to be a suspect there, and three times as much to be a leak', () => {
-    const slowly = (gain: number) => judged(straight(0, gain, 40), { limit: gain * 200 }, { windowSeconds: 400, minGrowth: 10 });
-    expect([19, 20, 29, 30].map(slowly)).toEqual(['growing', 'suspect', 'suspect', 'leak']);
-    const soon = (gain: number) => judged(straight(0, gain, 40), { limit: gain * 5 }, { windowSeconds: 400, minGrowth: 10 });
-    expect([9, 10].map(soon)).toEqual(['watching', 'leak']);
-  });
-
-  test('is spoken of from the least growth on', () => {
-    expect([judged(straight(0, 300), {}, { minGrowth: 300 }), judged(straight(0, 300), {}, { minGrowth: 301 })]).toEqual([
-      'leak',
-      'watching',
-    ]);
+  test('is growing from the least growth on, a suspect from twice as much and a leak from three times as much', () => {
+    const rise = (gain: number) => judged(straight(0, gain), {}, { minGrowth: 200 });
+    expect([199, 200, 399, 400, 599, 600].map(rise)).toEqual(['watching', 'growing', 'growing', 'suspect', 'suspect', 'leak']);
   });
 });
 
@@ -95,14 +86,15 @@ describe('a fast leak', () => {
   ].flatMap(({ limit, start, minutes }) => minutes.flatMap((each) => [1.3, 2].map((factor) => [limit, each, factor, start] as const)));
 
   test.each(lives)(
-    'in %i MiB that ends in %i minutes, collected each %f-fold, is a suspect before a tenth and a leak before a quarter',
+    'in %i MiB that ends in %i minutes, collected each %f-fold, is a suspect before a tenth (of 128 MiB an eighth) and a leak before a quarter',
     (limit, minutes, factor, start) => {
       const seconds = minutes * MINUTE;
       const rate = ((limit - start) * MIB) / seconds;
       const live = (at: number): number => start * MIB + rate * at;
       const life: Life = { live, limitBytes: limit * MIB, untilSeconds: seconds, garbagePerSecond: 16 * rate, factor };
       const { told } = play({ ...life, untilLevel: 'leak' });
-      expect(secondsTo(told, 'suspect') / seconds).toBeLessThan(0.1);
+      // 8 MiB are 8 % of that room; in a process a collection is forced then.
+      expect(secondsTo(told, 'suspect') / seconds).toBeLessThan(limit === 128 ? 0.125 : 0.1);
       expect(secondsTo(told, 'leak') / seconds).toBeLessThan(0.25);
     },
   );
