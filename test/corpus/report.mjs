@@ -4,13 +4,16 @@ import { judge } from './watch.mjs';
 const FOUND_SHARE_MIN = 0.95;
 const FALSE_SUSPECTS_MAX = 1;
 
-/** One table a Node and speed, and what they come to. */
+/** For each speed what the runs come to and what each program was told, the Nodes beside one another. */
 export function markdown(results, programs) {
-  const lines = [];
-  for (const group of groupsOf(results)) {
-    lines.push(`### Node ${group.node}, ${group.speed}`, '', ...table(group.results, programs), '', ...figures(group, programs), '');
-  }
-  return lines.join('\n');
+  const groups = groupsOf(results);
+  const speeds = [...new Set(groups.map(({ speed }) => speed))];
+  return speeds
+    .flatMap((speed) => {
+      const nodes = groups.filter((group) => group.speed === speed);
+      return [`### ${speed}`, '', ...figureTable(nodes, programs), '', ...programTable(nodes, programs), ''];
+    })
+    .join('\n');
 }
 
 /** What is not met, one sentence each; empty when everything is. */
@@ -43,45 +46,42 @@ function groupsOf(results) {
   return [...groups.values()];
 }
 
-function table(results, programs) {
-  const rows = results.map((result) => {
-    const program = programs.find(({ name }) => name === result.program);
-    const verdict = judge(program, result);
-    return result.leaks ? leakingRow(result, program, verdict) : harmlessRow(result, verdict);
-  });
-  return [
-    '| program | kind | time to limit | suspect at | leak at | named | as told |',
-    '| --- | --- | ---: | ---: | ---: | --- | --- |',
-    ...rows.map((cells) => `| ${cells.join(' | ')} |`),
-  ];
+function figureTable(nodes, programs) {
+  const columns = nodes.map(({ results }) => totals(results, programs));
+  const rows = columns[0].map(({ what }, row) => [
+    what,
+    ...columns.map((column) => `${column[row].value}${column[row].met ? '' : ' **(missed)**'}`),
+  ]);
+  return tableOf(['figure', ...nodes.map(({ node }) => `Node ${node}`)], rows);
 }
 
-function leakingRow(result, program, verdict) {
-  const limit = result.secondsToLimit === null ? '-' : `${result.secondsToLimit.toFixed(0)} s`;
-  const told = verdict.ok ? 'leak' : `**${result.error === null ? missedText(verdict, result) : 'ended'}**`;
-  return [
-    result.program,
-    program.leaks.kinds.join(', '),
-    limit,
-    atText(result, 'suspectAt'),
-    atText(result, 'leakAt'),
-    namedText(result, verdict),
-    told,
-  ];
+function programTable(nodes, programs) {
+  const names = [...new Set(nodes.flatMap(({ results }) => results.map(({ program }) => program)))];
+  const rows = programs
+    .filter(({ name }) => names.includes(name))
+    .map((program) => {
+      const runs = nodes.map(({ results }) => results.find((result) => result.program === program.name));
+      const seen = runs.filter((run) => run !== undefined).map((run) => ({ run, verdict: judge(program, run) }));
+      const named = program.leaks === false ? '' : [...new Set(seen.map(({ run, verdict }) => namedText(run, verdict)))].join('; ');
+      const kinds = program.leaks === false ? 'no leak' : program.leaks.kinds.join(', ');
+      return [program.name, kinds, named, ...runs.map((run) => (run === undefined ? '' : toldText(run, judge(program, run))))];
+    });
+  return tableOf(['program', 'kind', 'named', ...nodes.map(({ node }) => `Node ${node}`)], rows);
 }
 
-function harmlessRow(result, verdict) {
-  const later = result.worst !== 'watching' && verdict.withdrawn ? ', withdrawn' : '';
-  const told = `${result.worst}${later}`;
-  return [
-    result.program,
-    'no leak',
-    '-',
-    atText(result, 'suspectAt'),
-    atText(result, 'leakAt'),
-    '-',
-    verdict.ok ? told : `**${result.error ?? told}**`,
-  ];
+function tableOf(head, rows) {
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
+}
+
+/** When what was told, and what was missed. */
+function toldText(result, verdict) {
+  if (result.error !== null) return `**${result.error}**`;
+  if (!result.leaks) {
+    const later = result.worst !== 'watching' && verdict.withdrawn ? ', withdrawn' : '';
+    return verdict.ok ? `${result.worst}${later}` : `**${result.worst}${later}**`;
+  }
+  const times = [`suspect ${atText(result, 'suspectAt')}`, `leak ${atText(result, 'leakAt')}`].join(', ');
+  return verdict.ok ? times : `${times} **${missedText(verdict, result)}**`;
 }
 
 function missedText({ named, suspectInTime, leakInTime }, { leakAt }) {
@@ -109,10 +109,6 @@ function namedText(result, { rank, beside }) {
 
 function ordinal(rank) {
   return ['', 'first', 'second', 'third'][rank] ?? `${rank}th`;
-}
-
-function figures(group, programs) {
-  return totals(group.results, programs).map(({ what, value, met }) => `- ${what}: ${value}${met ? '' : ' **(missed)**'}`);
 }
 
 /** The figures that a corpus run of one Node and speed is held to. */
@@ -145,6 +141,9 @@ function totals(results, programs) {
     },
     atLeast('suspect before a tenth of the time to the limit', leaking.filter(({ verdict }) => verdict.suspectInTime).length),
     atLeast('leak before a quarter of it', leaking.filter(({ verdict }) => verdict.leakInTime).length),
+    ...(judged[0].result.speed === 'slow'
+      ? [atLeast('leak within 30 minutes at 1 MiB a minute', found.filter(({ result }) => result.leakAt <= 30).length)]
+      : []),
     atMost('false leaks', harmless.filter(({ result }) => result.worst === 'leak').length, 0),
     atMost('false suspects', harmless.filter(({ result }) => result.worst === 'suspect').length, FALSE_SUSPECTS_MAX),
     atMost('growth still told at the end of what does not leak', harmless.filter(({ verdict }) => !verdict.withdrawn).length, Infinity),
