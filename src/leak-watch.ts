@@ -19,7 +19,7 @@ import { HeapNaming } from './leak/heap-naming.ts';
 import { leakEvent } from './leak/leak-event.ts';
 import { leakSentence } from './leak/leak-text.ts';
 import { ListenerWarnings } from './leak/listener-warnings.ts';
-import { readMemory } from './leak/memory.ts';
+import { MemoryReader } from './leak/memory.ts';
 import { ANONYMOUS, ownerOf, type Site } from './leak/site.ts';
 import type { Family } from './metrics/family.ts';
 import { LeakMetrics } from './metrics/leaks.ts';
@@ -87,11 +87,12 @@ export class LeakWatch {
       sampleBytes: config.heapIntervalBytes,
     });
     this.#listenerWarnings = new ListenerWarnings({ guard, clock, ownership: { ownDirectory } });
+    const memory = new MemoryReader(config.cgroupRoot);
     this.detector = new LeakDetector({
       guard,
       clock,
       settings: config.leakSettings,
-      memory: () => readMemory(config.cgroupRoot),
+      memory: () => memory.read(),
       traffic: () => deps.requests.traffic(),
       heapLimitBytes: () => this.#heapLimitBytes,
       resourceLimit: () => RESOURCES_LIMIT,

@@ -186,7 +186,7 @@ export class LeakDetector {
     const memory = this.#options.memory();
     this.#push(this.#heap, memory.heapBytes, memory);
     this.#push(this.#external, memory.externalBytes, memory);
-    await this.#options.heapNaming.take();
+    await this.#options.heapNaming.take(isGrowing(this.#heap));
     await this.#evaluate([this.#heap, this.#external]);
   }
 

@@ -12,8 +12,9 @@ import { spaced, STEPS_MAX } from './trend.ts';
 /** Some 24 KB each at 1,000 stacks, the tree apart. */
 const GENERATIONS_MAX = 20;
 
-/** Reads take a five-hundredth of the time at most, and come once in half a second at most. */
+/** Reads take a five-hundredth of the time at most, a hundredth while the heap grows, and come once in half a second at most. */
 const PAUSE_FACTOR = 500;
+const PAUSE_FACTOR_GROWING = 100;
 const PAUSE_MILLIS_MIN = 500;
 
 export interface HeapNamingOptions {
@@ -31,7 +32,9 @@ interface Kept extends HeapGeneration {
 export class HeapNaming {
   readonly #options: HeapNamingOptions;
   readonly #generations: Kept[] = [];
-  #nextMillis = 0;
+  /** When the last read ended, and how long it took. */
+  #readAtMillis = -Infinity;
+  #readMillis = 0;
 
   constructor(options: HeapNamingOptions) {
     this.#options = options;
@@ -47,14 +50,15 @@ export class HeapNaming {
     return this.#generations.at(index)?.heap;
   }
 
-  /** Keeps the live heap of now, unless that would cost too much. */
-  async take(): Promise<void> {
+  /** Keeps the live heap of now, unless that would cost too much: more is spent on one that is known to grow. */
+  async take(isGrowing = false): Promise<void> {
     const { clock, readHeap } = this.#options;
     const startMillis = clock.monotonicMillis();
-    if (startMillis < this.#nextMillis) return;
+    const pauseMillis = Math.max(PAUSE_MILLIS_MIN, (isGrowing ? PAUSE_FACTOR_GROWING : PAUSE_FACTOR) * this.#readMillis);
+    if (startMillis < this.#readAtMillis + pauseMillis) return;
     const heap = await readHeap();
-    const endMillis = clock.monotonicMillis();
-    this.#nextMillis = endMillis + Math.max(PAUSE_MILLIS_MIN, PAUSE_FACTOR * (endMillis - startMillis));
+    this.#readAtMillis = clock.monotonicMillis();
+    this.#readMillis = this.#readAtMillis - startMillis;
     if (heap === undefined) this.#generations.length = 0;
     else {
       this.#generations.push({ seconds: startMillis / 1000, heap, bytes: liveBytes(heap) });

@@ -12,6 +12,7 @@ class Reads {
   readMillis = 0;
   count = 0;
   lost = false;
+  isGrowing = false;
 
   constructor() {
     this.heap.keep('/app/main.js:1 boot', 1);
@@ -28,7 +29,7 @@ class Reads {
     const before = this.count;
     for (const millis of waitsMillis) {
       this.clock.advance(millis);
-      await this.naming.take();
+      await this.naming.take(this.isGrowing);
     }
     return this.count - before;
   }
@@ -47,6 +48,15 @@ describe('a read of the heap', () => {
     reads.readMillis = 9;
     expect(await reads.after(0)).toBe(1);
     expect(await reads.after(500, 3999)).toBe(0);
+    expect(await reads.after(1)).toBe(1);
+  });
+
+  test('comes after 100 times the cost of the one before where the heap is known to grow', async () => {
+    const reads = new Reads();
+    reads.readMillis = 9;
+    expect(await reads.after(0)).toBe(1);
+    reads.isGrowing = true;
+    expect(await reads.after(899)).toBe(0);
     expect(await reads.after(1)).toBe(1);
   });
 });

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { MemoryReader, NativeMemory } from '../../../src/leak/memory.ts';
+
+/** Native memory by readings of the heap and the rest. */
+function native(...readings: readonly (readonly [heap: number, rest: number])[]): number[] {
+  const memory = new NativeMemory();
+  return readings.map(([heap, rest]) => memory.next(heap, rest));
+}
+
+test('memory beside the heap is native', () => {
+  expect(native([40, 50], [40, 60], [60, 60], [60, 55])).toEqual([50, 60, 60, 55]);
+});
+
+test('what the heap has let go of and is still resident is not, until the heap takes it back', () => {
+  expect(native([40, 50], [30, 60], [30, 60], [36, 54], [40, 50])).toEqual([50, 50, 50, 50, 50]);
+});
+
+test('what the heap gives back to the kernel leaves the rest as it was', () => {
+  expect(native([40, 50], [30, 50], [30, 55])).toEqual([50, 50, 55]);
+});
+
+test('a leak beside a heap that swings is seen once in each swing', () => {
+  // Each second 5 more, while the heap goes down and up by 10; first the pages stay resident, then they are used again.
+  const readings = Array.from({ length: 9 }, (_, i) => [i % 2 === 0 ? 40 : 30, 50 + 5 * i + (i % 2 === 0 ? 0 : 10)] as const);
+  expect(native(...readings).filter((_, i) => i % 2 === 0)).toEqual([50, 60, 70, 80, 90]);
+});
+
+test('this process has memory of all kinds', () => {
+  const { heapBytes, externalBytes, nativeBytes, leftBytes, youngBytes } = new MemoryReader('/').read();
+  const { rss, heapUsed } = process.memoryUsage();
+  for (const bytes of [heapBytes, externalBytes, nativeBytes, leftBytes]) expect(bytes).toBeGreaterThan(0);
+  expect(heapBytes + youngBytes).toBeLessThan(1.2 * heapUsed);
+  expect(nativeBytes).toBeLessThan(rss);
+});
