@@ -59,7 +59,7 @@ const TICK_AGE_SHARE = 1 / 20;
 const COLLECTION_SECONDS_MIN = 0.5;
 
 /** Native memory moves by some 10 MB with malloc's gaps and with threads, though not evenly. */
-const NATIVE_GROWTH_FACTOR = 3;
+const NATIVE_GROWTH_FACTOR = 2;
 
 /** A leak of the heap that has taken less than this share of its room may wait for a name: a quarter is what it has. */
 const NAME_WAIT_SHARE = 0.2;
