@@ -72,8 +72,8 @@ const RESOURCE_TYPES_MAX = 32;
 
 /**
  * A collection is forced only while the heap is known to grow, when V8 leaves it be for so many ticks with this share of the
- * limit come since, or for an eighth of the window; never above this live heap (60 to 80 ms there),
- * for a five-hundredth of the time at most, and four times as seldom after each that has not borne the rise out.
+ * limit come since, or for an eighth of the window; never above this live heap (60 to 80 ms there), for a five-hundredth of the
+ * time at most, and four times as seldom after each that has not borne the rise out.
  */
 const FORCE_TICKS = 3;
 const FORCE_ROOM_SHARE = 0.025;

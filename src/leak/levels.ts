@@ -43,7 +43,7 @@ interface Bar {
 }
 
 const SUSPECT: Bar = { share: 0.055, shareMin: 0.015, nextShare: 0.075, windowShare: 1 / 3, growthFactor: 2, steps: 2, lateSteps: 3 };
-const LEAK: Bar = { share: 0.15, shareMin: 0.05, nextShare: 0.2, windowShare: 0.8, growthFactor: 3, steps: 3, lateSteps: 4 };
+const LEAK: Bar = { share: 0.135, shareMin: 0.05, nextShare: 0.2, windowShare: 0.8, growthFactor: 3, steps: 3, lateSteps: 4 };
 
 /** Windows from which on there is much time: three hours. */
 const LATE_WINDOWS = 6;

@@ -34,8 +34,8 @@ function straight(from: number, gain: number, steps = 4): Reading[] {
 }
 
 describe('a steady rise', () => {
-  test('is a suspect from 5.5 % of the room on, and a leak from 15 %', () => {
-    expect([54, 55, 149, 150].map((gain) => judged(straight(0, gain), {}))).toEqual(['growing', 'suspect', 'suspect', 'leak']);
+  test('is a suspect from 5.5 % of the room on, and a leak from 13.5 %', () => {
+    expect([54, 55, 134, 135].map((gain) => judged(straight(0, gain), {}))).toEqual(['growing', 'suspect', 'suspect', 'leak']);
   });
 
   test('is a suspect from 1.5 % on where the next reading is expected at 7.5 %', () => {
