@@ -58,9 +58,11 @@ export class NativeMemory {
 
   /** Takes the heap's resident bytes and those beside it, and answers what of these is native. */
   next(heapBytes: number, restBytes: number): number {
-    const fallen = this.#heapBytes - heapBytes;
-    if (fallen > 0) this.#retainedBytes += Math.min(Math.max(restBytes - this.#restBytes, 0), fallen);
-    else this.#retainedBytes = Math.max(0, this.#retainedBytes + fallen);
+    const heapRise = heapBytes - this.#heapBytes;
+    const restRise = restBytes - this.#restBytes;
+    // Let go of, and still there; else used again, or given back to the kernel.
+    const retained = heapRise < 0 && restRise > 0 ? Math.min(restRise, -heapRise) : -Math.max(heapRise, -restRise, 0);
+    this.#retainedBytes = Math.max(0, this.#retainedBytes + retained);
     this.#heapBytes = heapBytes;
     this.#restBytes = restBytes;
     return Math.max(0, restBytes - this.#retainedBytes);

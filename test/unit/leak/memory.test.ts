@@ -19,6 +19,10 @@ test('what the heap gives back to the kernel leaves the rest as it was', () => {
   expect(native([40, 50], [30, 50], [30, 55])).toEqual([50, 50, 55]);
 });
 
+test('what is given back to the kernel in the end makes room for what is native', () => {
+  expect(native([40, 50], [30, 60], [30, 50], [30, 60], [40, 60])).toEqual([50, 50, 50, 60, 60]);
+});
+
 test('a leak beside a heap that swings is seen once in each swing', () => {
   // Each second 5 more, while the heap goes down and up by 10; first the pages stay resident, then they are used again.
   const readings = Array.from({ length: 9 }, (_, i) => [i % 2 === 0 ? 40 : 30, 50 + 5 * i + (i % 2 === 0 ? 0 : 10)] as const);
