@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { headline } from '../../../src/leak/evidence.ts';
 import { evidenceEvent } from '../../../src/leak/evidence-event.ts';
 import type { LeakFinding } from '../../../src/leak/finding.ts';
-import { evidenceOf, findingOf, MIB } from './evidence.ts';
+import { evidenceOf, MIB } from './evidence.ts';
+import { findingOf } from './finding.ts';
 
 const HEAP_SITE = { 'code.function.name': 'leakHere', 'code.file.path': '/app/shop.js', 'code.line.number': 12 };
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { describeDeath, evidenceText, headline, parseEvidence } from '../../../src/leak/evidence.ts';
-import { evidenceOf, findingOf, MIB } from './evidence.ts';
+import { evidenceOf, MIB } from './evidence.ts';
+import { findingOf } from './finding.ts';
 
 describe('the text', () => {
   it('says what is near, what holds memory, and which requests are in flight', () => {
@@ -14,7 +15,10 @@ describe('the text', () => {
   });
 
   it('says what grows, and has a name', () => {
-    const text = evidenceText(evidenceOf({ verdict: { level: 'leak', findings: [findingOf({ site: null }), findingOf()] } }), undefined);
+    const text = evidenceText(
+      evidenceOf({ verdict: { level: 'leak', findings: [findingOf({ site: null }), findingOf({ grownBytes: 70 * MIB })] } }),
+      undefined,
+    );
     expect(text.split('\n').filter((line) => line.includes('has gained'))).toEqual([
       '  leak: remember (/app/store.js:20) has gained 70 MiB',
     ]);

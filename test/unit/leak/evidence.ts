@@ -1,6 +1,5 @@
 // Evidence for tests.
 import type { Evidence } from '../../../src/leak/evidence.ts';
-import type { LeakFinding } from '../../../src/leak/finding.ts';
 
 export const MIB = 1_048_576;
 
@@ -23,30 +22,6 @@ export function evidenceOf(over: Partial<Evidence> = {}): Evidence {
     heap: [{ function: 'leakHere', file: '/app/shop.js', line: 12, bytes: 90 * MIB }],
     requests: [{ method: 'GET', route: '/cart/:id', traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), durationMillis: 250 }],
     profile: null,
-    ...over,
-  };
-}
-
-export function findingOf(over: Partial<LeakFinding> = {}): LeakFinding {
-  return {
-    kind: 'heap',
-    level: 'leak',
-    resourceType: null,
-    site: { function: 'remember', file: '/app/store.js', line: 20, column: 1 },
-    note: '',
-    stack: [],
-    leaves: [],
-    className: null,
-    route: null,
-    grownBytes: 70 * MIB,
-    bytesPerHour: 100 * MIB,
-    grownCount: 0,
-    countPerHour: 0,
-    share: 1,
-    sinceEpochMillis: 1_699_999_900_000,
-    levelEpochMillis: 1_699_999_990_000,
-    heapLimit: null,
-    containerLimit: null,
     ...over,
   };
 }

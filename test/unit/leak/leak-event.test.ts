@@ -2,30 +2,22 @@ import { describe, expect, it } from 'vitest';
 import type { LeakFinding } from '../../../src/leak/finding.ts';
 import { leakEvent } from '../../../src/leak/leak-event.ts';
 import { leakSentence } from '../../../src/leak/leak-text.ts';
+import { findingOf } from './finding.ts';
 
 const SITE = { function: 'rememberSession', file: 'services/gateway.cjs', line: 41, column: 3 };
 
-const finding = (more: Partial<LeakFinding> = {}): LeakFinding => ({
-  kind: 'heap',
-  level: 'leak',
-  resourceType: null,
-  site: SITE,
-  note: '',
-  stack: [SITE, { function: 'onLogin', file: 'services/gateway.cjs', line: 90, column: 1 }],
-  leaves: [],
-  className: 'Session',
-  route: 'POST /login',
-  grownBytes: 12e6,
-  bytesPerHour: 38e6,
-  grownCount: 0,
-  countPerHour: 0,
-  share: 0.84,
-  sinceEpochMillis: 1000,
-  levelEpochMillis: 2000,
-  heapLimit: { seconds: 13_800, lowSeconds: 7800, highSeconds: null },
-  containerLimit: null,
-  ...more,
-});
+const finding = (more: Partial<LeakFinding> = {}): LeakFinding =>
+  findingOf({
+    site: SITE,
+    stack: [SITE, { function: 'onLogin', file: 'services/gateway.cjs', line: 90, column: 1 }],
+    className: 'Session',
+    route: 'POST /login',
+    grownBytes: 12e6,
+    bytesPerHour: 38e6,
+    share: 0.84,
+    heapLimit: { seconds: 13_800, lowSeconds: 7800, highSeconds: null },
+    ...more,
+  });
 
 describe('a finding as an event', () => {
   it('has the sentence, the time of the level and all that is known as attributes', () => {

@@ -1,30 +1,24 @@
 import { describe, expect, it } from 'vitest';
 import type { LeakFinding, LeakVerdict } from '../../../src/leak/finding.ts';
 import { bytesText, durationText, leakSentence, leaksText } from '../../../src/leak/leak-text.ts';
+import { findingOf } from './finding.ts';
 
 const SITE = { function: 'rememberSession', file: 'services/gateway.cjs', line: 41, column: 3 };
 
-const finding = (more: Partial<LeakFinding> = {}): LeakFinding => ({
-  kind: 'heap',
-  level: 'leak',
-  resourceType: null,
-  site: SITE,
-  note: '',
-  stack: [SITE, { function: 'onLogin', file: 'services/gateway.cjs', line: 90, column: 1 }],
-  leaves: [{ site: { function: 'Session', file: 'services/session.cjs', line: 7, column: 1 }, share: 0.62 }],
-  className: null,
-  route: 'POST /login',
-  grownBytes: 12.34e6,
-  bytesPerHour: 38.2e6,
-  grownCount: 0,
-  countPerHour: 0,
-  share: 0.84,
-  sinceEpochMillis: Date.UTC(2026, 10, 22, 1, 0),
-  levelEpochMillis: Date.UTC(2026, 10, 22, 1, 20),
-  heapLimit: { seconds: 13_800, lowSeconds: 7800, highSeconds: 21_600 },
-  containerLimit: null,
-  ...more,
-});
+const finding = (more: Partial<LeakFinding> = {}): LeakFinding =>
+  findingOf({
+    site: SITE,
+    stack: [SITE, { function: 'onLogin', file: 'services/gateway.cjs', line: 90, column: 1 }],
+    leaves: [{ site: { function: 'Session', file: 'services/session.cjs', line: 7, column: 1 }, share: 0.62 }],
+    route: 'POST /login',
+    grownBytes: 12.34e6,
+    bytesPerHour: 38.2e6,
+    share: 0.84,
+    sinceEpochMillis: Date.UTC(2026, 10, 22, 1, 0),
+    levelEpochMillis: Date.UTC(2026, 10, 22, 1, 20),
+    heapLimit: { seconds: 13_800, lowSeconds: 7800, highSeconds: 21_600 },
+    ...more,
+  });
 
 const WITHOUT_SITE = { site: null, stack: [], leaves: [], route: null, share: 1 } as const;
 

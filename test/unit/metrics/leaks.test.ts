@@ -2,30 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { write } from '../../../src/export/prometheus.ts';
 import { LEAK_KINDS, LEAK_LEVELS, type KindReading, type LeakFinding, type LeakVerdict } from '../../../src/leak/finding.ts';
 import { LeakMetrics } from '../../../src/metrics/leaks.ts';
+import { findingOf } from '../leak/finding.ts';
 
 const SITE = { function: 'keep', file: '/app/store.js', line: 12, column: 3 };
 
-const finding = (more: Partial<LeakFinding> = {}): LeakFinding => ({
-  kind: 'heap',
-  level: 'leak',
-  resourceType: null,
-  site: SITE,
-  note: '',
-  stack: [],
-  leaves: [],
-  className: null,
-  route: null,
-  grownBytes: 1000,
-  bytesPerHour: 2000,
-  grownCount: 0,
-  countPerHour: 0,
-  share: 1,
-  sinceEpochMillis: 0,
-  levelEpochMillis: 0,
-  heapLimit: null,
-  containerLimit: null,
-  ...more,
-});
+const finding = (more: Partial<LeakFinding> = {}): LeakFinding => findingOf({ site: SITE, ...more });
 
 const kind = (of: KindReading['kind'], more: Partial<KindReading> = {}): KindReading => ({
   kind: of,
