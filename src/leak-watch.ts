@@ -83,6 +83,7 @@ export class LeakWatch {
     this.#heapNaming = new HeapNaming({
       clock,
       readHeap: () => engine.heapGeneration(),
+      readsCollect: () => engine.stats().heap === 'inspector',
       ownership: { ownDirectory },
       sampleBytes: config.heapIntervalBytes,
     });

@@ -14,7 +14,7 @@ import type { Ownership } from './site.ts';
 import { captureStack } from './creation-stack.ts';
 import { Creations, rankSurvivors, type CreationGroup, type Survivor } from './creations.ts';
 
-/** Mean bytes between two samples: a growth of 8 MiB, from which on it is told, is then 16 samples, to within 25 %. */
+/** Mean bytes between two samples: from 4 MiB of growth on, so 8 where it is a suspect and 16 where it is a leak, to within 35 and 25 %. */
 const SAMPLE_BYTES = 524_288;
 
 /**
@@ -129,16 +129,14 @@ export class BufferCreations {
     if (typeof before?.value !== 'function') return () => {};
     const { guard, ownership = {} } = this.#options;
     const sampling = this.#sampling;
-    const note: Note = guard.wrap(PART, ({ buffer, byteLength }: Uint8Array, source: unknown, below: Create) => {
+    const note: Note = guard.wrap(PART, ({ buffer, byteLength }: Uint8Array, below: Create) => {
       sampling.leftBytes = owned.nextGap();
-      // Else a view of what somebody else has made.
-      if (!isAnyArrayBuffer(source)) owned.add(buffer, byteLength, captureStack(below, ownership));
+      owned.add(buffer, byteLength, captureStack(below, ownership));
     });
-    const notePooled: Note = guard.wrap(PART, (created: Uint8Array, source: unknown, below: Create) => {
+    const notePooled: Note = guard.wrap(PART, (created: Uint8Array, below: Create) => {
       sampling.leftPooled = pooled.nextGap();
       // Slabs are some 64 bytes longer than Buffer.poolSize on Node 26.
-      if (!isAnyArrayBuffer(source) && created.buffer.byteLength !== created.byteLength)
-        pooled.add(created, 1, captureStack(below, ownership));
+      if (created.buffer.byteLength !== created.byteLength) pooled.add(created, 1, captureStack(below, ownership));
     });
     const pooledBelowBytes = UNPOOLED.has(name) ? 0 : this.#slabBytes >>> 1;
     const wrapped = wrap({ original: before.value as Create, sampling, pooledBelowBytes, note, notePooled });
@@ -151,7 +149,7 @@ export class BufferCreations {
   }
 }
 
-type Note = (created: Uint8Array, source: unknown, below: Create) => void;
+type Note = (created: Uint8Array, below: Create) => void;
 
 interface Wrapping {
   readonly original: Create;
@@ -173,13 +171,15 @@ function wrap({ original, sampling, pooledBelowBytes, note, notePooled }: Wrappi
     // Undefined where somebody before us has wrapped it and returns what he likes.
     const bytes = created?.length;
     if (!sampling.isOn || sampling.calls !== calls || !(bytes > 0)) return created;
+    // A view of what somebody else has made.
+    if (typeof args[0] === 'object' && isAnyArrayBuffer(args[0])) return created;
     if (bytes >= pooledBelowBytes) {
-      if ((sampling.leftBytes -= bytes) <= 0) note(created, args[0], wrapped);
+      if ((sampling.leftBytes -= bytes) <= 0) note(created, wrapped);
       return created;
     }
     // Each begins at a multiple of eight.
     sampling.pooledWords += (bytes + 7) >>> 3;
-    if (--sampling.leftPooled <= 0) notePooled(created, args[0], wrapped);
+    if (--sampling.leftPooled <= 0) notePooled(created, wrapped);
     return created;
   }
   Object.defineProperties(wrapped, Object.getOwnPropertyDescriptors(original));

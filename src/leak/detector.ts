@@ -55,14 +55,14 @@ const TICK_SECONDS_MIN = 0.5;
 const TICK_SECONDS_FIRST = 1;
 const TICK_AGE_SHARE = 1 / 20;
 
-/** V8 collects a heap that is fragmented, or full, up to fifty times a second. */
+/** Of collections that follow at once the first counts: V8 collects a heap that is fragmented, or full, up to fifty times a second. */
 const COLLECTION_SECONDS_MIN = 0.5;
 
 /** Native memory moves by some 10 MB with malloc's gaps and with threads, though not evenly. */
 const NATIVE_GROWTH_FACTOR = 2;
 
-/** A leak of the heap that has taken less than this share of its room may wait for a name: a quarter is what it has. */
-const NAME_WAIT_SHARE = 0.2;
+/** A leak of the heap may wait for a name while the next reading is expected before this share of its room is gone. */
+const NAME_WAIT_SHARE = 0.25;
 
 /** A hundred more of one type is what a busy service has anyway. */
 const RESOURCES_GROWTH_MIN = 100;
@@ -240,7 +240,7 @@ export class LeakDetector {
   }
 
   async #observe(watched: Watched): Promise<LeakFinding[]> {
-    const { clock, describe } = this.#options;
+    const { clock, describe, heapNaming } = this.#options;
     const suspicion = suspicionOf(watched);
     const found = await this.#names(suspicion);
     const names = await Promise.all(found.map((named) => describe(named)));
@@ -251,7 +251,7 @@ export class LeakDetector {
       kind,
       resourceType,
       level,
-      mayWait: watched === this.#heap && watched.takenShare < NAME_WAIT_SHARE,
+      mayWait: watched === this.#heap && heapNaming.generations().length > 0 && watched.nextShare < NAME_WAIT_SHARE,
       trend,
       names,
       heapLimit,

@@ -140,6 +140,7 @@ export class Findings {
       this.#tracked = this.#tracked.filter((other) => other !== tracked);
       return false;
     }
+    tracked.waits = 0;
     tracked.finding = { ...finding, level: 'gone', levelEpochMillis, heapLimit: null, containerLimit: null };
     return true;
   }

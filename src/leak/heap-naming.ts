@@ -12,7 +12,10 @@ import { spaced, STEPS_MAX } from './trend.ts';
 /** Some 24 KB each at 1,000 stacks, the tree apart. */
 const GENERATIONS_MAX = 20;
 
-/** Reads take a five-hundredth of the time at most, a hundredth while the heap grows, and come once in half a second at most. */
+/**
+ * Reads take a five-hundredth of the time at most, a hundredth while the heap grows unless a read collects it, and come once
+ * in half a second at most.
+ */
 const PAUSE_FACTOR = 500;
 const PAUSE_FACTOR_GROWING = 100;
 const PAUSE_MILLIS_MIN = 500;
@@ -21,6 +24,8 @@ export interface HeapNamingOptions {
   readonly clock: Clock;
   /** The live heap, each time on the same tree; undefined when earlier samples were lost. */
   readonly readHeap: () => Promise<LiveHeap | undefined>;
+  /** A read collects the heap: V8's inspector does. */
+  readonly readsCollect: () => boolean;
   readonly ownership: Ownership;
   readonly sampleBytes: number;
 }
@@ -52,9 +57,10 @@ export class HeapNaming {
 
   /** Keeps the live heap of now, unless that would cost too much: more is spent on one that is known to grow. */
   async take(isGrowing = false): Promise<void> {
-    const { clock, readHeap } = this.#options;
+    const { clock, readHeap, readsCollect } = this.#options;
     const startMillis = clock.monotonicMillis();
-    const pauseMillis = Math.max(PAUSE_MILLIS_MIN, (isGrowing ? PAUSE_FACTOR_GROWING : PAUSE_FACTOR) * this.#readMillis);
+    const factor = isGrowing && !readsCollect() ? PAUSE_FACTOR_GROWING : PAUSE_FACTOR;
+    const pauseMillis = Math.max(PAUSE_MILLIS_MIN, factor * this.#readMillis);
     if (startMillis < this.#readAtMillis + pauseMillis) return;
     const heap = await readHeap();
     this.#readAtMillis = clock.monotonicMillis();

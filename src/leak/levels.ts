@@ -34,16 +34,36 @@ interface Bar {
   readonly nextShare: number;
   /** Of the window, after which time alone is enough: 10 minutes, and 24 of the 30 that 1 MB a minute is given. */
   readonly windowShare: number;
-  /** Times the least growth that it must have gained: a cache or a pool of a few megabytes fills as evenly. */
+  /** Times the least growth that it must have gained: a cache or a pool of a few megabytes fills as evenly... */
   readonly growthFactor: number;
+  /** ...or this share of the room, where that is small. */
+  readonly growthShare: number;
   /** At least; series.ts leaves none but the first two readings of a stretch with garbage. */
   readonly steps: number;
   /** The same for what leaves much time. */
   readonly lateSteps: number;
 }
 
-const SUSPECT: Bar = { share: 0.055, shareMin: 0.015, nextShare: 0.075, windowShare: 1 / 3, growthFactor: 2, steps: 2, lateSteps: 3 };
-const LEAK: Bar = { share: 0.135, shareMin: 0.05, nextShare: 0.2, windowShare: 0.8, growthFactor: 3, steps: 3, lateSteps: 4 };
+const SUSPECT: Bar = {
+  share: 0.055,
+  shareMin: 0.015,
+  nextShare: 0.075,
+  windowShare: 1 / 3,
+  growthFactor: 2,
+  growthShare: 0.09,
+  steps: 2,
+  lateSteps: 3,
+};
+const LEAK: Bar = {
+  share: 0.135,
+  shareMin: 0.05,
+  nextShare: 0.2,
+  windowShare: 0.8,
+  growthFactor: 3,
+  growthShare: 0.2,
+  steps: 3,
+  lateSteps: 4,
+};
 
 /** Windows from which on there is much time: three hours. */
 const LATE_WINDOWS = 6;
@@ -90,7 +110,8 @@ function levelOf(trend: Trend, { last, peak }: Heights, { limit, nextFactor }: R
   const nextShare = (last.value * nextFactor - trend.start.value) / room;
   const isLate = secondsLeft > LATE_WINDOWS * windowSeconds;
   const reaches = (bar: Bar): boolean => {
-    if (growth < bar.growthFactor * minGrowth || trend.steps < (isLate ? bar.lateSteps : bar.steps)) return false;
+    if (growth < Math.min(bar.growthFactor * minGrowth, bar.growthShare * room)) return false;
+    if (trend.steps < (isLate ? bar.lateSteps : bar.steps)) return false;
     return share >= bar.share || (share >= bar.shareMin && nextShare >= bar.nextShare) || trend.seconds >= bar.windowShare * windowSeconds;
   };
   if (reaches(LEAK)) return 'leak';

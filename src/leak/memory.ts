@@ -47,9 +47,12 @@ export class MemoryReader {
   }
 }
 
+/** Pages that V8 keeps so: 20 MB were seen. What grows while the heap shrinks by as much cannot be told from them. */
+const RETAINED_BYTES_MAX: number = 32 * 1024 * 1024;
+
 /**
  * Resident memory beyond the heap, less what V8 has let go of and keeps for itself: such pages stay resident without being
- * counted by V8, 20 MB of them where it collects a fragmented heap over and over (Node 24), and are the first to be used again.
+ * counted by V8 where it collects a fragmented heap over and over (Node 24), and are the first to be used again.
  */
 export class NativeMemory {
   #heapBytes = 0;
@@ -62,7 +65,7 @@ export class NativeMemory {
     const restRise = restBytes - this.#restBytes;
     // Let go of, and still there; else used again, or given back to the kernel.
     const retained = heapRise < 0 && restRise > 0 ? Math.min(restRise, -heapRise) : -Math.max(heapRise, -restRise, 0);
-    this.#retainedBytes = Math.max(0, this.#retainedBytes + retained);
+    this.#retainedBytes = Math.min(Math.max(0, this.#retainedBytes + retained), RETAINED_BYTES_MAX);
     this.#heapBytes = heapBytes;
     this.#restBytes = restBytes;
     return Math.max(0, restBytes - this.#retainedBytes);

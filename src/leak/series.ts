@@ -5,9 +5,6 @@ import type { Reading } from './trend.ts';
 /** Readings kept: some thirty in the newest eighth of the time, as many in the eighths before. */
 const READINGS_MAX = 128;
 
-/** Collections that follow one another at once are one; of a step this short nothing can be said. */
-const SECONDS_BETWEEN_MIN = 0.5;
-
 /** Readings that may hold garbage, before the first that does not. */
 const BOUNDS_MAX = 16;
 
@@ -26,7 +23,7 @@ export class Series {
     return this.#readings.findLast(({ dirty }) => dirty !== true) ?? this.#readings[0];
   }
 
-  /** Adds the newest; of several at about the same time the first and the last are kept. */
+  /** Adds the newest. */
   push(reading: Reading): void {
     const readings = this.#readings;
     if (reading.dirty === true) {
@@ -34,8 +31,6 @@ export class Series {
       return;
     }
     this.#dropBounds(reading);
-    const [before, last] = [readings.at(-2), readings.at(-1)];
-    if (before !== undefined && last !== undefined && last.seconds - before.seconds < SECONDS_BETWEEN_MIN) readings.pop();
     readings.push(reading);
     thin(readings, READINGS_MAX);
   }

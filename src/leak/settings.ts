@@ -5,7 +5,7 @@ export interface LeakSettings {
   readonly warmUpSeconds: number;
   /** The stretch after which a steady rise is a leak whatever its share of the room; all other times are parts of it. */
   readonly windowSeconds: number;
-  /** What heap and external memory must gain to be spoken of. */
+  /** What heap and external memory must gain to be `growing`; twice that makes a suspect, three times a leak. */
   readonly minGrowthBytes: number;
   /** Whether a collection may be forced while the heap grows and V8 does not collect. */
   readonly collectGarbage: boolean;

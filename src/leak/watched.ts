@@ -32,6 +32,7 @@ export class Watched {
   readonly #options: WatchedOptions;
   readonly #level = new KindLevel();
   #limits: Limits = { heap: Infinity, container: Infinity };
+  #nextFactor = 1;
 
   constructor(options: WatchedOptions) {
     this.kind = options.kind;
@@ -55,10 +56,10 @@ export class Watched {
     return this.kind === 'resources' ? null : forecast(this.trend, this.#value, this.#limits.container);
   }
 
-  /** What the rise has taken of the room that there was at its start, 0 to 1; 0 while nothing rises. */
-  get takenShare(): number {
+  /** What the rise will have taken of its room at the next reading, 0 to 1 and above; 0 while nothing rises. */
+  get nextShare(): number {
     const { start } = this.trend ?? {};
-    return start === undefined ? 0 : (this.#value - start.value) / Math.max(this.#limit - start.value, 1);
+    return start === undefined ? 0 : (this.#value * this.#nextFactor - start.value) / Math.max(this.#limit - start.value, 1);
   }
 
   /** Takes a reading that holds no garbage, and judges. */
@@ -93,10 +94,7 @@ export class Watched {
   #judge(reading: Reading, before: number): Judgement {
     const { minGrowth, windowSeconds, readAfterCollections } = this.#options;
     const factor = readAfterCollections && before > 0 ? reading.value / before : 1;
-    const room = {
-      limit: this.#limit,
-      nextFactor: Math.min(Math.max(factor, 1), NEXT_FACTOR_MAX),
-    };
-    return judge(this.series, room, { minGrowth, windowSeconds });
+    this.#nextFactor = Math.min(Math.max(factor, 1), NEXT_FACTOR_MAX);
+    return judge(this.series, { limit: this.#limit, nextFactor: this.#nextFactor }, { minGrowth, windowSeconds });
   }
 }

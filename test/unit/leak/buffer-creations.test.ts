@@ -155,7 +155,7 @@ describe('sampling the creations of Buffers', () => {
   });
 
   it('does not count a view of memory that exists', () => {
-    const creations = sampler({ pooledDistance: 1 });
+    const creations = sampler({ pooledDistance: 0 });
     held.push(Buffer.from(new ArrayBuffer(MIB)), Buffer.from(new SharedArrayBuffer(MIB), 0, 5));
     expect(creations.rank(0)).toEqual([]);
   });

@@ -13,6 +13,7 @@ class Reads {
   count = 0;
   lost = false;
   isGrowing = false;
+  readsCollect = false;
 
   constructor() {
     this.heap.keep('/app/main.js:1 boot', 1);
@@ -21,7 +22,7 @@ class Reads {
       this.clock.advance(this.readMillis);
       return this.lost ? undefined : this.heap.read();
     };
-    this.naming = new HeapNaming({ clock: this.clock, readHeap, ownership: {}, sampleBytes: MIB });
+    this.naming = new HeapNaming({ clock: this.clock, readHeap, readsCollect: () => this.readsCollect, ownership: {}, sampleBytes: MIB });
   }
 
   /** Takes one after each of the waits; answers how many of them were reads. */
@@ -57,6 +58,9 @@ describe('a read of the heap', () => {
     expect(await reads.after(0)).toBe(1);
     reads.isGrowing = true;
     expect(await reads.after(899)).toBe(0);
+    expect(await reads.after(1)).toBe(1);
+    reads.readsCollect = true;
+    expect(await reads.after(4499)).toBe(0);
     expect(await reads.after(1)).toBe(1);
   });
 });

@@ -72,29 +72,35 @@ describe('a steady rise', () => {
   });
 
   test('is growing from the least growth on, a suspect from twice as much and a leak from three times as much', () => {
-    const rise = (gain: number) => judged(straight(0, gain), {}, { minGrowth: 200 });
+    const rise = (gain: number) => judged(straight(0, gain), { limit: 10_000 }, { minGrowth: 200, windowSeconds: 40 });
     expect([199, 200, 399, 400, 599, 600].map(rise)).toEqual(['watching', 'growing', 'growing', 'suspect', 'suspect', 'leak']);
   });
+});
+
+test('a small room needs 9 % of it for a suspect and 20 % for a leak instead of twice and three times the least growth', () => {
+  const rise = (gain: number) => judged(straight(0, gain), { limit: 1000 }, { minGrowth: 80 });
+  expect([79, 80, 89, 90, 199, 200].map(rise)).toEqual(['watching', 'growing', 'growing', 'suspect', 'suspect', 'leak']);
 });
 
 describe('a fast leak', () => {
   // Collections that come before the heap has grown to twice its size leave little time unseen, as garbage of a busy service makes them.
   const lives = [
+    { limit: 64, start: 12, minutes: [15, 60] },
     { limit: 128, start: 20, minutes: [15, 60] },
     { limit: 512, start: 50, minutes: [5, 15, 60] },
     { limit: 4096, start: 300, minutes: [5, 15, 60] },
   ].flatMap(({ limit, start, minutes }) => minutes.flatMap((each) => [1.3, 2].map((factor) => [limit, each, factor, start] as const)));
 
   test.each(lives)(
-    'in %i MiB that ends in %i minutes, collected each %f-fold, is a suspect before a tenth (of 128 MiB an eighth) and a leak before a quarter',
+    'in %i MiB that ends in %i minutes, collected each %f-fold, is a suspect before a tenth (up to 128 MiB an eighth) and a leak before a quarter',
     (limit, minutes, factor, start) => {
       const seconds = minutes * MINUTE;
       const rate = ((limit - start) * MIB) / seconds;
       const live = (at: number): number => start * MIB + rate * at;
       const life: Life = { live, limitBytes: limit * MIB, untilSeconds: seconds, garbagePerSecond: 16 * rate, factor };
       const { told } = play({ ...life, untilLevel: 'leak' });
-      // 8 MiB are 8 % of that room; in a process a collection is forced then.
-      expect(secondsTo(told, 'suspect') / seconds).toBeLessThan(limit === 128 ? 0.125 : 0.1);
+      // There it must have gained 8 MiB or 9 % of the room; in a process a collection is forced then.
+      expect(secondsTo(told, 'suspect') / seconds).toBeLessThan(limit <= 128 ? 0.125 : 0.1);
       expect(secondsTo(told, 'leak') / seconds).toBeLessThan(0.25);
     },
   );

@@ -46,18 +46,6 @@ describe('readings that are kept', () => {
   });
 });
 
-describe('readings at about the same time', () => {
-  test('are one, the newest, when they are less than half a second from the reading before', () => {
-    expect(times(seriesOf([0, 0], [0.4, 1], [0.8, 2], [1.2, 3]))).toEqual([0, 0.8, 1.2]);
-    expect(times(seriesOf([0, 0], [0.5, 1], [1, 2]))).toEqual([0, 0.5, 1]);
-  });
-
-  test('never cost the first', () => {
-    expect(times(seriesOf([0, 0], [0.1, 1]))).toEqual([0, 0.1]);
-    expect(times(seriesOf([0, 0], [0.1, 1], [0.2, 2], [0.3, 3]))).toEqual([0, 0.3]);
-  });
-});
-
 describe('readings before the first collection', () => {
   test('are kept up to sixteen: the seventeenth is not', () => {
     const series = new Series();
