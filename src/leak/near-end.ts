@@ -41,6 +41,9 @@ const STATE_MILLIS = 1000;
 /** Without a collection, when the old generation has grown by so much of its limit, garbage or not. */
 const STATE_GROWTH_SHARE = 0.1;
 
+/** An old generation that has risen by so much of its limit since the last look may be full before the next: it is looked at as often as a container that is close. */
+const FAST_SHARE = 0.1;
+
 const REQUESTS_MAX = 50;
 
 /** The live heap of one moment. */
@@ -91,6 +94,8 @@ export class NearEnd {
   #timer: Timer | undefined;
   #stopSignals: (() => void) | undefined;
   #closeTimer: Timer | undefined;
+  #fastTimer: Timer | undefined;
+  #lookedShare = 0;
   #isForecast = false;
   #evidence: Evidence | undefined;
   #file: string | undefined;
@@ -118,12 +123,15 @@ export class NearEnd {
     // V8 may run out of memory in one turn of the loop, before anything was near.
     this.#leaveState(CLOSE_SHARE);
     this.#stateShare = 0;
+    this.#stateMillis = -Infinity;
+    this.#lookedShare = this.#heapShare();
     void guard.runAsync('past evidence', () => this.#reportPast());
   }
 
   stop(): void {
     this.#timer?.stop();
     this.#closeTimer?.stop();
+    this.#fastTimer?.stop();
     this.#stopSignals?.();
     process.removeListener('exit', this.#onExit);
     this.#options.directory?.dropState();
@@ -131,8 +139,7 @@ export class NearEnd {
 
   /** To be called shortly after each major collection: what is then in use is alive, but for what has been promoted since. */
   majorGc(): void {
-    const { oldGenerationLimitBytes: limitBytes } = this.#options;
-    const share = this.#oldGenerationBytes() / limitBytes;
+    const share = this.#heapShare();
     const crossed = this.#heap.rise(share);
     if (crossed !== undefined) this.#near('heap-limit', crossed);
     else this.#leaveState(share);
@@ -170,9 +177,26 @@ export class NearEnd {
     if (crossed !== undefined) this.#near('container-limit', crossed);
   }
 
-  /** At 60 MB/s a limit of 128 MiB was met without one collection that was told of in time: one of twenty on Node 22. */
+  #heapShare(): number {
+    return this.#oldGenerationBytes() / this.#options.oldGenerationLimitBytes;
+  }
+
   #lookAtGrowth(): void {
-    const share = this.#oldGenerationBytes() / this.#options.oldGenerationLimitBytes;
+    const share = this.#heapShare();
+    const isFast = share - this.#lookedShare >= FAST_SHARE;
+    this.#lookedShare = share;
+    this.#leaveStateOfGrowth();
+    if (isFast) {
+      this.#fastTimer ??= this.#options.guard.every('near end', CLOSE_INTERVAL_MILLIS, () => this.#leaveStateOfGrowth());
+    } else {
+      this.#fastTimer?.stop();
+      this.#fastTimer = undefined;
+    }
+  }
+
+  /** At 60 MB/s a limit of 128 MiB was met without one collection that was told of in time: one of twenty on Node 22. */
+  #leaveStateOfGrowth(): void {
+    const share = this.#heapShare();
     if (share >= this.#stateShare + STATE_GROWTH_SHARE) this.#leaveState(share);
   }
 

@@ -237,4 +237,26 @@ describe('the state for the exporter', () => {
     nearEnd!.stop();
     expect(files()).toEqual([]);
   });
+
+  it('of a heap that rises by a tenth of its limit from one look to the next is written before the one after', async () => {
+    create({ keepsState: true, intervalMillis: 3_600_000 }).start();
+    const state = path.join(root, `${BASE}.state.json`);
+    const used = (): number => (JSON.parse(readFileSync(state, 'utf8')) as Evidence).oldGeneration.usedBytes / MIB;
+    const soon = async (mebibytes: number): Promise<number> => {
+      oldMebibytes = mebibytes;
+      clock.advance(1000);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      return used();
+    };
+    oldMebibytes = 19;
+    nearEnd!.tick();
+    expect(await soon(60)).toBe(10);
+    oldMebibytes = 30;
+    nearEnd!.tick();
+    expect(await soon(60)).toBe(60);
+    // It has risen since, and does so no more.
+    nearEnd!.tick();
+    nearEnd!.tick();
+    expect(await soon(80)).toBe(60);
+  });
 });
