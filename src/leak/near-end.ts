@@ -125,6 +125,8 @@ export class NearEnd {
     this.#stateShare = 0;
     this.#stateMillis = -Infinity;
     this.#lookedShare = this.#heapShare();
+    // Of what is to come in the first second nothing is known.
+    this.#lookOften();
     void guard.runAsync('past evidence', () => this.#reportPast());
   }
 
@@ -186,12 +188,15 @@ export class NearEnd {
     const isFast = share - this.#lookedShare >= FAST_SHARE;
     this.#lookedShare = share;
     this.#leaveStateOfGrowth();
-    if (isFast) {
-      this.#fastTimer ??= this.#options.guard.every('near end', CLOSE_INTERVAL_MILLIS, () => this.#leaveStateOfGrowth());
-    } else {
+    if (isFast) this.#lookOften();
+    else {
       this.#fastTimer?.stop();
       this.#fastTimer = undefined;
     }
+  }
+
+  #lookOften(): void {
+    this.#fastTimer ??= this.#options.guard.every('near end', CLOSE_INTERVAL_MILLIS, () => this.#leaveStateOfGrowth());
   }
 
   /** At 60 MB/s a limit of 128 MiB was met without one collection that was told of in time: one of twenty on Node 22. */
