@@ -1,5 +1,6 @@
 // The CPU profile beside that of `node --cpu-prof`, of the same run of the same process: shares of known hot functions, and the
-// total beside what the process has used.
+// total beside what the process has used. Run apart from the other tests (test/run.mjs): where cores are contended, a thread that
+// has just been given one is sampled less, and the function that it wakes in lost three points of 28.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -11,8 +12,8 @@ import { requirePeer } from '../helpers/require-peer.ts';
 
 const SOURCE = path.resolve(import.meta.dirname, '../fixtures/profile/hot.cjs');
 
-/** CPU seconds, of which the functions have two thirds: 6,000 samples at 199 Hz, so that a share of 28 % is off by 0.6 points in one run of three. */
-const SECONDS = 45;
+/** CPU seconds, of which the functions have two thirds: 4,000 samples at 199 Hz, so that a share of 28 % is off by 0.7 points in one run of three. */
+const SECONDS = 30;
 const HZ = 199;
 
 /** Of `--cpu-prof`'s samples, which are 1 ms apart while the thread runs: beyond this it had been taken from its core. */
@@ -87,8 +88,7 @@ async function processCpuMillis(base: string): Promise<number> {
   return seconds.reduce((sum, value) => sum + value, 0) * 1000;
 }
 
-// At the same time: they wait for CPU time and not for time.
-test.concurrent.each([20, 24, 26])(
+test.each([20, 24, 26])(
   'on Node %i the top five by CPU are those of --cpu-prof, within three points each, and the total is what was used',
   { timeout: 600_000 },
   async (major) => {
