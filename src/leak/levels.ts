@@ -105,9 +105,9 @@ function levelOf(trend: Trend, { last, peak }: Heights, { limit, nextFactor }: R
   if (trend.slowing || trend.followsTraffic) return 'growing';
   const secondsLeft = (limit - last.value) / trend.perSecond;
   if (secondsLeft > HORIZON_SECONDS) return 'growing';
-  const room = Math.max(limit - trend.start.value, 1);
+  const room = roomAt(trend.start, limit);
   const share = growth / room;
-  const nextShare = (last.value * nextFactor - trend.start.value) / room;
+  const nextShare = nextShareOf(trend, last.value, { limit, nextFactor });
   const isLate = secondsLeft > LATE_WINDOWS * windowSeconds;
   const reaches = (bar: Bar): boolean => {
     if (growth < Math.min(bar.growthFactor * minGrowth, bar.growthShare * room)) return false;
@@ -116,6 +116,15 @@ function levelOf(trend: Trend, { last, peak }: Heights, { limit, nextFactor }: R
   };
   if (reaches(LEAK)) return 'leak';
   return reaches(SUSPECT) ? 'suspect' : 'growing';
+}
+
+/** What a rise will have taken of the room that there was at its start when the next reading comes: 0 to 1, and above. */
+export function nextShareOf({ start }: Trend, value: number, { limit, nextFactor }: Room): number {
+  return (value * nextFactor - start.value) / roomAt(start, limit);
+}
+
+function roomAt({ value }: Reading, limit: number): number {
+  return Math.max(limit - value, 1);
 }
 
 /** Highest of the readings before a stretch, as far back as it is long times four; its start where there are none. */

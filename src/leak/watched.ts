@@ -1,7 +1,7 @@
 // One thing that is watched: a kind of memory, or one type of resource, with its readings, its level and its room. Owned
 // by the detector. Pure.
 import type { Forecast, KindReading, LeakKind } from './finding.ts';
-import { forecast, type Judgement, judge, KindLevel } from './levels.ts';
+import { forecast, type Judgement, judge, KindLevel, nextShareOf, type Room } from './levels.ts';
 import { Series } from './series.ts';
 import type { Reading } from './trend.ts';
 
@@ -32,7 +32,7 @@ export class Watched {
   readonly #options: WatchedOptions;
   readonly #level = new KindLevel();
   #limits: Limits = { heap: Infinity, container: Infinity };
-  #nextFactor = 1;
+  #room: Room = { limit: Infinity, nextFactor: 1 };
 
   constructor(options: WatchedOptions) {
     this.kind = options.kind;
@@ -58,8 +58,7 @@ export class Watched {
 
   /** What the rise will have taken of its room at the next reading, 0 to 1 and above; 0 while nothing rises. */
   get nextShare(): number {
-    const { start } = this.trend ?? {};
-    return start === undefined ? 0 : (this.#value * this.#nextFactor - start.value) / Math.max(this.#limit - start.value, 1);
+    return this.trend === undefined ? 0 : nextShareOf(this.trend, this.#value, this.#room);
   }
 
   /** Takes a reading that holds no garbage, and judges. */
@@ -87,14 +86,11 @@ export class Watched {
     return this.series.last?.value ?? 0;
   }
 
-  get #limit(): number {
-    return Math.min(this.#limits.heap, this.#limits.container);
-  }
-
   #judge(reading: Reading, before: number): Judgement {
     const { minGrowth, windowSeconds, readAfterCollections } = this.#options;
     const factor = readAfterCollections && before > 0 ? reading.value / before : 1;
-    this.#nextFactor = Math.min(Math.max(factor, 1), NEXT_FACTOR_MAX);
-    return judge(this.series, { limit: this.#limit, nextFactor: this.#nextFactor }, { minGrowth, windowSeconds });
+    const limit = Math.min(this.#limits.heap, this.#limits.container);
+    this.#room = { limit, nextFactor: Math.min(Math.max(factor, 1), NEXT_FACTOR_MAX) };
+    return judge(this.series, this.#room, { minGrowth, windowSeconds });
   }
 }
