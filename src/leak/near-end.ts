@@ -41,7 +41,7 @@ const STATE_MILLIS = 1000;
 /** Without a collection, when the old generation has grown by so much of its limit, garbage or not. */
 const STATE_GROWTH_SHARE = 0.1;
 
-/** An old generation that has risen by so much of its limit since the last look may be full before the next: it is looked at as often as a container that is close. */
+/** An old generation that has risen by so much of its limit since the last look may be full before the next. */
 const FAST_SHARE = 0.1;
 
 const REQUESTS_MAX = 50;
@@ -187,7 +187,7 @@ export class NearEnd {
     const share = this.#heapShare();
     const isFast = share - this.#lookedShare >= FAST_SHARE;
     this.#lookedShare = share;
-    this.#leaveStateOfGrowth();
+    this.#leaveStateOfGrowth(share);
     if (isFast) this.#lookOften();
     else {
       this.#fastTimer?.stop();
@@ -195,13 +195,14 @@ export class NearEnd {
     }
   }
 
+  /** As often as at a container that is close; for the state alone, so not where none is kept. */
   #lookOften(): void {
-    this.#fastTimer ??= this.#options.guard.every('near end', CLOSE_INTERVAL_MILLIS, () => this.#leaveStateOfGrowth());
+    const { guard, keepsState } = this.#options;
+    if (keepsState) this.#fastTimer ??= guard.every('near end', CLOSE_INTERVAL_MILLIS, () => this.#leaveStateOfGrowth(this.#heapShare()));
   }
 
   /** At 60 MB/s a limit of 128 MiB was met without one collection that was told of in time: one of twenty on Node 22. */
-  #leaveStateOfGrowth(): void {
-    const share = this.#heapShare();
+  #leaveStateOfGrowth(share: number): void {
     if (share >= this.#stateShare + STATE_GROWTH_SHARE) this.#leaveState(share);
   }
 
