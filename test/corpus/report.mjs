@@ -56,16 +56,15 @@ function figureTable(nodes, programs) {
 }
 
 function programTable(nodes, programs) {
-  const names = [...new Set(nodes.flatMap(({ results }) => results.map(({ program }) => program)))];
-  const rows = programs
-    .filter(({ name }) => names.includes(name))
-    .map((program) => {
-      const runs = nodes.map(({ results }) => results.find((result) => result.program === program.name));
-      const seen = runs.filter((run) => run !== undefined).map((run) => ({ run, verdict: judge(program, run) }));
-      const named = program.leaks === false ? '' : [...new Set(seen.map(({ run, verdict }) => namedText(run, verdict)))].join('; ');
-      const kinds = program.leaks === false ? 'no leak' : program.leaks.kinds.join(', ');
-      return [program.name, kinds, named, ...runs.map((run) => (run === undefined ? '' : toldText(run, judge(program, run))))];
-    });
+  const rows = programs.flatMap((program) => {
+    const runs = nodes.map(({ results }) => results.filter((result) => result.program === program.name));
+    const judged = runs.map((found) => found.map((run) => ({ run, verdict: judge(program, run) })));
+    if (judged.flat().length === 0) return [];
+    const told = judged.map((found) => found.map(({ run, verdict }) => toldText(run, verdict)).join('; '));
+    if (program.leaks === false) return [[program.name, 'no leak', '', ...told]];
+    const named = new Set(judged.flat().map(({ run, verdict }) => namedText(run, verdict)));
+    return [[program.name, program.leaks.kinds.join(', '), [...named].join('; '), ...told]];
+  });
   return tableOf(['program', 'kind', 'named', ...nodes.map(({ node }) => `Node ${node}`)], rows);
 }
 
