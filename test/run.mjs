@@ -11,6 +11,7 @@ import { ensurePeers } from './helpers/peers.mjs';
 const APART = 'test/contract/cpu-prof.test.ts';
 
 let interrupted = false;
+let vitestChild;
 
 function say(line) {
   console.log(line);
@@ -23,15 +24,12 @@ async function runVitest(args, missing) {
   try {
     const vitest = path.join(ROOT, 'node_modules/vitest/vitest.mjs');
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`];
-    const child = spawn(process.execPath, [vitest, 'run', ...reporters, ...args], {
+    vitestChild = spawn(process.execPath, [vitest, 'run', ...reporters, ...args], {
       cwd: ROOT,
       env: { ...process.env, SONDE_TEST_MISSING_PEERS: missing.map(({ name }) => name).join(',') },
       stdio: 'inherit',
     });
-    // Ctrl-C reaches vitest too; we stay to say how far it came.
-    process.once('SIGINT', () => (interrupted = true));
-    process.once('SIGTERM', () => (interrupted = child.kill('SIGTERM')));
-    const code = await new Promise((resolve) => child.once('close', resolve));
+    const code = await new Promise((resolve) => vitestChild.once('close', resolve));
     return { code, counts: readCounts(reportFile) };
   } finally {
     rmSync(directory, { recursive: true });
@@ -77,6 +75,13 @@ async function main() {
   for (const { name } of missing) say(`MISSING: ${name}. Its tests were skipped.`);
   return total;
 }
+
+// Ctrl-C reaches vitest too; we stay to say how far it came.
+process.on('SIGINT', () => (interrupted = true));
+process.on('SIGTERM', () => {
+  interrupted = true;
+  vitestChild?.kill('SIGTERM');
+});
 
 const counts = await main().catch((error) => {
   console.error(`npm test: ${error.message}`);
