@@ -50,12 +50,19 @@ const KEYS_MAX = 8;
 /** Evaluations in a row without it that end a finding while something else of its kind goes on growing. */
 const MISSES_MAX = 3;
 
+/**
+ * What the shares of two names come to, over the time that both have grown in, from which on they are two names of one
+ * growth: beyond the whole by as much as shares of few samples may be off.
+ */
+const SAME_GROWTH_SHARE = 1.25;
+
 /** Evaluations for which a leak waits for its name: a verdict without one helps nobody, and samples are few at first. */
 const WAITS_MAX = 2;
 
 interface Tracked {
   finding: LeakFinding;
   keys: readonly string[];
+  seenEpochMillis: number;
   misses: number;
   waits: number;
 }
@@ -80,7 +87,7 @@ export class Findings {
       const tracked = known ?? this.#begin(observation, named);
       if (tracked === undefined) break;
       seen.add(tracked);
-      const isNew = known === undefined || (known.finding.site === null && named.site !== null);
+      const isNew = known === undefined || (named.site !== null && !isNamed(known, named));
       if (refresh(tracked, observation, named, isNew)) changed.push(tracked);
     }
     // What has a name keeps it where none is found this time, and rises with its kind all the same.
@@ -101,14 +108,19 @@ export class Findings {
 
   /** What had a name keeps it where none is found this time. */
   #namesOf(observation: Observation): readonly Named[] {
-    const isNamed = this.#tracked.some(({ finding }) => isOf(finding, observation) && finding.site !== null && finding.level !== 'gone');
-    return isNamed ? observation.names.filter(({ site }) => site !== null) : observation.names;
+    const hasName = this.#tracked.some(({ finding }) => isOf(finding, observation) && finding.site !== null && finding.level !== 'gone');
+    return hasName ? observation.names.filter(({ site }) => site !== null) : observation.names;
   }
 
-  /** One that had no name yet takes the first. */
-  #find(observation: Observation, { keys }: Named): Tracked | undefined {
+  /** One that had no name yet takes the first, and one that is seen no more that which its growth is seen under. */
+  #find(observation: Observation, named: Named): Tracked | undefined {
     const own = this.#tracked.filter(({ finding }) => isOf(finding, observation));
-    return own.find((tracked) => tracked.keys.some((key) => keys.includes(key))) ?? own.find(({ finding }) => finding.site === null);
+    const unseen = own.filter((tracked) => !observation.names.some((other) => isNamed(tracked, other)));
+    return (
+      own.find((tracked) => isNamed(tracked, named)) ??
+      own.find(({ finding }) => finding.site === null) ??
+      unseen.find((tracked) => tracked.finding.level !== 'gone' && isSameGrowth(tracked, observation, named))
+    );
   }
 
   /** The largest of what was known, if the level is higher now. */
@@ -127,7 +139,13 @@ export class Findings {
       if (gone === -1) return undefined;
       this.#tracked.splice(gone, 1);
     }
-    const tracked: Tracked = { finding: toFinding(observation, named, 'growing'), keys: named.keys, misses: 0, waits: 0 };
+    const tracked: Tracked = {
+      finding: toFinding(observation, named, 'growing'),
+      keys: named.keys,
+      seenEpochMillis: 0,
+      misses: 0,
+      waits: 0,
+    };
     this.#tracked.push(tracked);
     return tracked;
   }
@@ -160,8 +178,19 @@ function refresh(tracked: Tracked, observation: Observation, named: Named, isNew
     levelEpochMillis: isChange ? finding.levelEpochMillis : before.levelEpochMillis,
   };
   tracked.keys = [...new Set([...named.keys, ...tracked.keys])].slice(0, KEYS_MAX);
+  tracked.seenEpochMillis = observation.nowEpochMillis;
   tracked.misses = 0;
   return isChange;
+}
+
+function isNamed({ keys }: Tracked, named: Named): boolean {
+  return keys.some((key) => named.keys.includes(key));
+}
+
+function isSameGrowth({ finding, seenEpochMillis }: Tracked, observation: Observation, { share }: Named): boolean {
+  const { sinceEpochMillis, nowEpochMillis } = observation;
+  const bothShare = (seenEpochMillis - sinceEpochMillis) / (nowEpochMillis - sinceEpochMillis);
+  return share + finding.share * Math.min(bothShare, 1) >= SAME_GROWTH_SHARE;
 }
 
 /** A level rises and does not fall but to gone; from there it begins anew. */

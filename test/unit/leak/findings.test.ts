@@ -169,6 +169,44 @@ describe('a site that V8 has inlined', () => {
   });
 });
 
+describe('growth that is seen under another name', () => {
+  const MINUTE = { sinceEpochMillis: 0, nowEpochMillis: 60_000 };
+
+  test('goes on as one finding, whose new name is told though its level is the same', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('(anonymous)', { share: 0.9 })], MINUTE);
+    const later = { sinceEpochMillis: 10_000, nowEpochMillis: 70_000 };
+    expect(evaluations.grows('leak', [named('subscribe', { share: 0.9 })], later)).toEqual(['subscribe leak']);
+    expect(evaluations.list).toEqual(['subscribe leak']);
+    expect(evaluations.grows('leak', [named('(anonymous)', { share: 0.9 })], later)).toEqual([]);
+    expect(evaluations.list).toEqual(['(anonymous) leak']);
+  });
+
+  test('is what is left of a whole: two that may have grown side by side are two', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('a', { share: 0.6 })], MINUTE);
+    expect(evaluations.grows('leak', [named('b', { share: 0.6 })], MINUTE)).toEqual(['b leak']);
+    expect(evaluations.list).toEqual(['a leak', 'b leak']);
+  });
+
+  test('is growth of the same time: what began when the other was last seen is another', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('a')], MINUTE);
+    expect(evaluations.grows('leak', [named('b')], { sinceEpochMillis: 55_000, nowEpochMillis: 115_000 })).toEqual(['b leak']);
+    expect(evaluations.list).toEqual(['a leak', 'b leak']);
+  });
+
+  test('is no growth that is seen under its own name as well, nor any that is gone', () => {
+    const evaluations = new Evaluations();
+    evaluations.grows('leak', [named('a')], MINUTE);
+    evaluations.grows('leak', [named('b'), named('a')], MINUTE);
+    expect(evaluations.list).toEqual(['a leak', 'b leak']);
+    evaluations.ends();
+    expect(evaluations.grows('leak', [named('c')], MINUTE)).toEqual(['c leak']);
+    expect(evaluations.list).toEqual(['c leak', 'a gone', 'b gone']);
+  });
+});
+
 describe('when the growth of a kind has ended', () => {
   test('suspects and leaks are gone, told once, and have no forecast', () => {
     const evaluations = new Evaluations();
