@@ -1,4 +1,4 @@
-// `npm run bench:profiling`: what continuous profiling adds to a request. It is less than two processes of the same program
+// `npm run bench:profiling`: what continuous profiling adds to a request, or the watch for leaks with the live heap it reads. It is less than two processes of the same program
 // differ by, so it is switched on and off in one process under load, every three seconds. Each state's figure is the lower
 // quartile of its slices, as in a run of `npm run bench`, and its error what it varies by when the turns are drawn anew.
 import path from 'node:path';
@@ -14,9 +14,10 @@ import { writeRecord } from './record.mjs';
 import { microsPerRequest } from './statistics.mjs';
 
 const PARTS = [
-  { name: 'all', cpu: true, heap: true },
-  { name: 'cpu', cpu: true, heap: false },
-  { name: 'heap', cpu: false, heap: true },
+  { name: 'all', cpu: true, heap: true, leaks: false },
+  { name: 'cpu', cpu: true, heap: false, leaks: false },
+  { name: 'heap', cpu: false, heap: true, leaks: false },
+  { name: 'leaks', cpu: false, heap: true, leaks: true },
 ];
 
 const OPTIONS = {

@@ -39,7 +39,7 @@ export interface LeakWatchDeps {
   readonly sourceMaps: SourceMaps | undefined;
   /** Where Sonde's own files are. */
   readonly ownDirectory: string;
-  readonly requests: ServerRequests;
+  readonly requests: Pick<ServerRequests, 'traffic' | 'recordOf'>;
   readonly service: string;
   /** The variable NODE_OPTIONS. */
   readonly nodeOptions: string;

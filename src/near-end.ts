@@ -34,7 +34,7 @@ export interface NearEndDeps {
   readonly limitInputs: HeapLimitInputs;
   readonly oldGenerationLimitBytes: number;
   readonly engine: ProfileEngine;
-  readonly requests: ServerRequests;
+  readonly requests: Pick<ServerRequests, 'recordOf'>;
   readonly verdict: NearEndSources['verdict'];
   readonly forecast?: NearEndSources['forecast'];
   readonly isToldOfSignals: boolean;

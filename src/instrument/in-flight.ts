@@ -17,7 +17,7 @@ interface InFlight {
 }
 
 /** Longest first. */
-export function inFlightRequests(requests: ServerRequests, nowMonotonicMillis: number): InFlight[] {
+export function inFlightRequests(requests: Pick<ServerRequests, 'recordOf'>, nowMonotonicMillis: number): InFlight[] {
   const handles = (process as { _getActiveHandles?: () => unknown[] })._getActiveHandles?.() ?? [];
   const found: InFlight[] = [];
   for (const handle of handles.slice(0, HANDLES_MAX)) {
