@@ -92,9 +92,12 @@ export class CreationNaming {
   }
 
   #nameBuffers(): readonly Named[] {
-    const groups = this.#buffers.rank(this.#ageMillis(this.#buffersSinceMillis));
+    const ageMillis = this.#ageMillis(this.#buffersSinceMillis);
+    const groups = this.#buffers.rank(ageMillis);
     const sampledBytes = groups.reduce((sum, { bytes }) => sum + bytes, 0);
-    const grownBytes = this.#options.arrayBufferBytes() - this.#buffersAtStart;
+    const millis = this.#options.clock.monotonicMillis() - this.#buffersSinceMillis;
+    const oldShare = millis > 0 ? 1 - ageMillis / millis : 1;
+    const grownBytes = oldShare * (this.#options.arrayBufferBytes() - this.#buffersAtStart);
     // Of what is not made by Buffer's functions nothing is sampled.
     const part = grownBytes > sampledBytes ? sampledBytes / grownBytes : 1;
     const named = told(groups.map((group) => ({ ...group, note: '', share: group.share * part })));

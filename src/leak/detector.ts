@@ -1,5 +1,5 @@
 // Finds leaks and names what leaks. The gate are exact readings after V8's own major collections (levels.ts); who allocates
-// what stays is asked only of what grows (heap-naming.ts, creations). Costs some 0.1 ms a collection and 0.05 ms each
+// what stays is asked only of what grows (heap-naming.ts, creations). Costs some 0.3 ms a collection and 0.2 ms each
 // five seconds; a named evaluation up to 20 ms at a heap of 1 GB, in pieces. Built by leak-watch.ts.
 import type { Clock } from '../core/clock.ts';
 import type { Guard, Timer } from '../core/guard.ts';
@@ -72,14 +72,18 @@ const RESOURCE_TYPES_MAX = 32;
 
 /**
  * A collection is forced only while the heap is known to grow, when V8 leaves it be for so many ticks with this share of the
- * limit come since, or for an eighth of the window; never above this live heap (60 to 80 ms there), for a five-hundredth of the
- * time at most, and four times as seldom after each that has not borne the rise out.
+ * limit come since (by its trend, too: what leaks is young for a while, where V8 tells no garbage from it), or for an eighth of the
+ * window; never above this live heap (60 to 80 ms there), for a two-hundredth of the time at most (more in a window that is set
+ * shorter, or within an hour of the end), and four times as seldom after each that has not borne the rise out.
  */
 const FORCE_TICKS = 3;
-const FORCE_ROOM_SHARE = 0.025;
+const FORCE_ROOM_SHARE = 0.01;
 const FORCE_WINDOW_SHARE = 1 / 8;
 const FORCE_BYTES_MAX: number = 128 * 1024 * 1024;
-const FORCE_PAUSE_FACTOR = 500;
+/** Of the window, for each second that one took: 200 s in that of half an hour. */
+const FORCE_PAUSE_SHARE = 1 / 9;
+/** Or of the time that is left: who dies in minutes is told in seconds. */
+const FORCE_PAUSE_LEFT_SHARE = 0.02;
 const FORCE_IN_VAIN_SHARE = 0.3;
 const FORCE_IN_VAIN_FACTOR = 4;
 
@@ -282,19 +286,23 @@ export class LeakDetector {
     const { last } = this.#heap.series;
     if (last === undefined || !settings.collectGarbage || !isGrowing(this.#heap) || heapBytes > FORCE_BYTES_MAX) return false;
     if (this.#ticksWithoutCollection < FORCE_TICKS || clock.monotonicMillis() < this.#forceAtMillis) return false;
-    const isLong = this.#seconds() - last.seconds >= FORCE_WINDOW_SHARE * settings.windowSeconds * this.#forceWait;
-    return isLong || heapBytes - last.value >= FORCE_ROOM_SHARE * heapLimitBytes() * this.#forceWait;
+    const seconds = this.#seconds() - last.seconds;
+    const isLong = seconds >= FORCE_WINDOW_SHARE * settings.windowSeconds * this.#forceWait;
+    const rise = Math.max(heapBytes - last.value, (this.#heap.trend?.perSecond ?? 0) * seconds);
+    return isLong || rise >= FORCE_ROOM_SHARE * heapLimitBytes() * this.#forceWait;
   }
 
   /** The observer reports this collection, too. */
   async #force(): Promise<void> {
-    const { clock, collectGarbage, memory } = this.#options;
-    const { last } = this.#heap.series;
-    const perSecond = this.#heap.trend?.perSecond ?? 0;
+    const { clock, settings, collectGarbage, memory } = this.#options;
+    const { trend, heapLimit, series } = this.#heap;
+    const { last } = series;
+    const perSecond = trend?.perSecond ?? 0;
     const startMillis = clock.monotonicMillis();
     await collectGarbage();
     const endMillis = clock.monotonicMillis();
-    this.#forceAtMillis = endMillis + FORCE_PAUSE_FACTOR * (endMillis - startMillis);
+    const pauseSeconds = (FORCE_PAUSE_SHARE * settings.windowSeconds * (endMillis - startMillis)) / 1000;
+    this.#forceAtMillis = endMillis + 1000 * Math.min(pauseSeconds, FORCE_PAUSE_LEFT_SHARE * (heapLimit?.seconds ?? Infinity));
     const expected = perSecond * (endMillis / 1000 - (last?.seconds ?? 0));
     const isInVain = memory().heapBytes - (last?.value ?? 0) < FORCE_IN_VAIN_SHARE * expected;
     this.#forceWait = isInVain ? this.#forceWait * FORCE_IN_VAIN_FACTOR : 1;

@@ -92,7 +92,10 @@ class Ranking {
   readonly #functions = new Map<number, Totals>();
   /** Nameless callbacks, and the named function of their file that was seen to call them. */
   readonly #callers = new Map<number, number>();
+  /** By all stacks that have gained. */
   #grownBytes = 0;
+  /** By all together. */
+  #netBytes = 0;
 
   constructor(generations: readonly HeapGeneration[], options: RankOptions) {
     this.#generations = generations;
@@ -112,6 +115,7 @@ class Ranking {
     }
     for (const [node, row] of this.#rows) {
       this.#grownBytes += Math.max(0, gain(row));
+      this.#netBytes += gain(row);
       const path = this.#path(node);
       for (const [depth, frame] of path.entries()) this.#add(frame, row, path[depth + 1]);
       this.#noteCallers(path);
@@ -210,7 +214,7 @@ class Ranking {
       leaves,
       className: leaves.map(({ site: leaf }) => leaf.function).find((name) => isClassName(name)) ?? null,
       grownBytes: gain(bytes),
-      share: this.#grownBytes === 0 ? 0 : Math.min(1, gain(bytes) / this.#grownBytes),
+      share: Math.min(1, gain(bytes) / Math.max(this.#netBytes, 1)),
       stopped: hasStopped(this.#steps(bytes)),
       isLoading: this.#loadedBytes(nodes) >= LOADING_SHARE * gain(bytes),
     };

@@ -95,6 +95,18 @@ describe('nothing is hooked', () => {
 describe('Buffers that stay', () => {
   beforeEach(() => naming.watch([EXTERNAL]));
 
+  it('have their share of what had grown when they were made: younger ones are not held against anybody yet', async () => {
+    for (let second = 0; second < 20; second++) {
+      clock.advance(1000);
+      create(BUFFERS, 'a');
+      arrayBufferBytes += BUFFER_BYTES;
+    }
+    // Of twenty seconds, and as many Buffers, five are too young.
+    expect(await namesOf(EXTERNAL)).toEqual(['a 100 %']);
+    arrayBufferBytes += 20 * BUFFER_BYTES;
+    expect(await namesOf(EXTERNAL)).toEqual(['a 50 %']);
+  });
+
   it('are named by who created them, the largest first, with the stack', async () => {
     create(BUFFERS, 'abb');
     arrayBufferBytes += 3 * BUFFER_BYTES;

@@ -175,7 +175,7 @@ describe('a process in which nothing grows', () => {
 
 describe('a leak of 1 MiB a second', () => {
   test('is a suspect and a leak by name, with a forecast, and gone when it stops', async () => {
-    const process = await new Process().play(200, leak);
+    const process = await new Process({ collectGarbage: false }).play(200, leak);
     const told = ['growing remember', 'suspect remember', 'leak remember'];
     expect(process.told).toEqual(told);
     const { level, findings, kinds } = process.detector.verdict();
@@ -335,7 +335,7 @@ describe('memory is read', () => {
 
 test('what is still young may be what a leak keeps: a rise has not ended while it may be there', async () => {
   const stopped = async (youngMib: number): Promise<string> => {
-    const process = await new Process().play(60, leak, 10);
+    const process = await new Process({ collectGarbage: false }).play(60, leak, 10);
     expect(process.kind('heap')).toBe('growing');
     process.youngMib = youngMib;
     return (await process.play(30, () => {}, Infinity)).kind('heap');
@@ -344,11 +344,12 @@ test('what is still young may be what a leak keeps: a rise has not ended while i
 });
 
 describe('a collection is forced', () => {
-  /** Known to grow, at 60 s of its life and 100 MiB, the last second of which were collected; V8 collects no more. */
-  async function growing(settings: Partial<LeakSettings> = {}): Promise<Process> {
+  /** Known to grow, by so many MiB a second, at 60 s of its life and 100 MiB, the last second of which were collected; V8 collects no more. */
+  async function growing(settings: Partial<LeakSettings> = {}, mibPerSecond = 0.25): Promise<Process> {
     const process = new Process(settings);
     process.heapLimitMib = 512;
-    await process.play(60, leak, 10);
+    process.heapMib = 100 - 60 * mibPerSecond;
+    await process.play(60, (each) => ((each.heapMib += mibPerSecond), each.heap.keep(LEAK, mibPerSecond)), 10);
     expect(process.kind('heap')).not.toBe('watching');
     expect([process.heapMib, process.forced]).toEqual([100, 0]);
     return process;
@@ -365,11 +366,19 @@ describe('a collection is forced', () => {
     return process.forced - forced;
   }
 
-  test('at the third tick without one, when 2.5 % of the limit have come since', async () => {
-    const process = await growing();
-    expect(await ticks(process, 2, 12.9)).toBe(0);
-    expect(await ticks(process, 1, 12.9)).toBe(1);
-    expect(await ticks(await growing(), 5, 12.7)).toBe(0);
+  /** Some 2 MiB in three ticks, where 1 % of the limit is 5.12. */
+  const slowly = (): Promise<Process> => growing({}, 0.125);
+
+  test('at the third tick without one, when 1 % of the limit has come since', async () => {
+    const process = await slowly();
+    expect(await ticks(process, 2, 5.2)).toBe(0);
+    expect(await ticks(process, 1, 5.2)).toBe(1);
+    expect(await ticks(await slowly(), 5, 5.1)).toBe(0);
+  });
+
+  test('or must have come since, by the trend', async () => {
+    expect([await ticks(await growing(), 4, 0), await ticks(await growing(), 5, 0)]).toEqual([0, 1]);
+    expect([await ticks(await growing({}, 0.5), 2, 0), await ticks(await growing({}, 0.5), 3, 0)]).toEqual([0, 1]);
   });
 
   test('up to a heap of 128 MiB and not above', async () => {
@@ -379,7 +388,8 @@ describe('a collection is forced', () => {
 
   test('for less when an eighth of the window has passed since the last', async () => {
     const waited = async (seconds: number, garbageMib: number): Promise<number> => {
-      const process = await growing();
+      const process = await slowly();
+      process.heapLimitMib = 4096;
       expect(await ticks(process, 3, garbageMib)).toBe(0);
       process.clock.advance((seconds - 4 * 5) * 1000);
       return await ticks(process, 1, garbageMib);
@@ -388,26 +398,29 @@ describe('a collection is forced', () => {
     expect(await waited(LEAK_SETTINGS.windowSeconds / 8 - 1, 0.1)).toBe(0);
   });
 
-  test('again after 500 times the pause that it was, and no sooner', async () => {
+  test.each([
+    { windowSeconds: 1800, mibPerSecond: 0.125, pauseMillis: 20_000, why: 'a ninth of the window a second that it took' },
+    { windowSeconds: 2700, mibPerSecond: 0.125, pauseMillis: 30_000, why: 'the same in another' },
+    { windowSeconds: 2700, mibPerSecond: 0.5, pauseMillis: 16_480, why: '2 % of the 824 s that are left' },
+  ])('again $pauseMillis ms after one of 100 ms, and no sooner: $why', async ({ windowSeconds, mibPerSecond, pauseMillis }) => {
     const again = async (millis: number): Promise<number> => {
-      const process = await growing();
+      const process = await growing({ windowSeconds }, mibPerSecond);
       process.forceMillis = 100;
       process.heapMib += 5;
       expect(await ticks(process, 3, 21)).toBe(1);
       process.clock.advance(millis - 3 * 5000);
       return await ticks(process, 3, 22);
     };
-    expect(await again(49_999)).toBe(0);
-    expect(await again(50_000)).toBe(1);
+    expect([await again(pauseMillis - 1), await again(pauseMillis)]).toEqual([0, 1]);
   });
 
   test('four times as seldom after one that has found nothing to have stayed', async () => {
-    const process = await growing();
+    const process = await slowly();
     expect(await ticks(process, 3, 25)).toBe(1);
     process.clock.advance(60_000);
-    expect(await ticks(process, 3, 28)).toBe(0);
+    expect(await ticks(process, 3, 20.4)).toBe(0);
     process.clock.advance((LEAK_SETTINGS.windowSeconds / 2 - 60) * 1000);
-    expect(await ticks(process, 1, 28)).toBe(1);
+    expect(await ticks(process, 1, 20.4)).toBe(1);
   });
 
   test('never where it is switched off', async () => {

@@ -34,6 +34,19 @@ describe('a function that keeps more and more', () => {
     expect(sites[0]!.namer).toEqual(sites[0]!.site);
   });
 
+  test('has its share of what all have gained together, of which the losses of others are no part', () => {
+    const others = Array.from({ length: 12 }, (_, i) => `/app/main.js:10 handler > /app/part${i}.js:20 part`);
+    const sites = grown(
+      (heap, step) => {
+        heap.keep(REMEMBER, 3);
+        if (step === 7) for (const [i, other] of others.entries()) heap.keep(other, i % 2 === 0 ? 2 : -2);
+      },
+      (heap) => others.forEach((other) => heap.keep(other, 10)),
+    );
+    expect(named(sites)).toEqual(['/app/store.js:20 remember']);
+    expect(sites[0]!.share).toBe(1);
+  });
+
   test('is the caller when its growth comes from many functions that grow little', () => {
     const sites = grown((heap) => {
       for (let i = 0; i < 9; i++) heap.keep(`/app/main.js:10 handler > /app/part${i}.js:20 part`, 0.5);
