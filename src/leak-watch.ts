@@ -184,10 +184,10 @@ export class LeakWatch {
     });
   }
 
-  /** Of what is more than growing. */
+  /** Of what is a leak: the rate of a suspect is of few readings yet. */
   #soonestLimit(): { readonly reason: NearEndReason; readonly seconds: number } | undefined {
     const forecasts = this.verdict()
-      .findings.filter(({ level }) => level === 'suspect' || level === 'leak')
+      .findings.filter(({ level }) => level === 'leak')
       .flatMap(({ heapLimit, containerLimit }) => [
         ...(heapLimit === null ? [] : [{ reason: 'heap-limit' as const, seconds: heapLimit.seconds }]),
         ...(containerLimit === null ? [] : [{ reason: 'container-limit' as const, seconds: containerLimit.seconds }]),

@@ -21,6 +21,7 @@ async function main([directory = '', base = '', file = '']: readonly string[]): 
   const written: Evidence = {
     ...state,
     reason: 'v8-out-of-memory',
+    forecastSeconds: null,
     epochMillis: nowEpochMillis,
     time: new Date(nowEpochMillis).toISOString(),
     uptimeSeconds: state.uptimeSeconds + (nowEpochMillis - state.epochMillis) / 1000,
@@ -37,7 +38,7 @@ async function main([directory = '', base = '', file = '']: readonly string[]): 
 }
 
 /** Of a process that has left no state: what its files are called, and that it is the one that waits. */
-function unknownProcess(base: string, nowEpochMillis: number): Omit<Evidence, 'reason' | 'time' | 'profile'> {
+function unknownProcess(base: string, nowEpochMillis: number): Omit<Evidence, 'reason' | 'time' | 'profile' | 'forecastSeconds'> {
   const [, service = '', pid = ''] = /^sonde-(.+)-(\d+)-[^-]+$/.exec(base) ?? [];
   return {
     version: VERSION,
@@ -47,6 +48,7 @@ function unknownProcess(base: string, nowEpochMillis: number): Omit<Evidence, 'r
     startTicks: startTicksOf(process.ppid),
     node: process.versions.node,
     epochMillis: nowEpochMillis,
+    measuredEpochMillis: nowEpochMillis,
     uptimeSeconds: 0,
     oldGeneration: { usedBytes: 0, limitBytes: 0 },
     container: null,

@@ -41,6 +41,10 @@ export interface Evidence extends EvidenceProcess {
   readonly reason: NearEndReason;
   readonly epochMillis: number;
   readonly time: string;
+  /** When sizes, verdict and requests were read: up to five seconds before the rest where V8's end came by surprise. */
+  readonly measuredEpochMillis: number;
+  /** When a leak meets the limit of `reason` at its rate; null once the limit itself is near. */
+  readonly forecastSeconds: number | null;
   readonly uptimeSeconds: number;
   readonly oldGeneration: MemoryLimit;
   /** Null where nothing limits the container. */
@@ -62,27 +66,39 @@ const REASONS: Readonly<Record<NearEndReason, string>> = {
   'v8-out-of-memory': 'V8 has run out of memory and ends the process',
 };
 
+const FORECASTS: Readonly<Record<NearEndReason, string>> = {
+  'heap-limit': "V8's limit of the heap is met",
+  'container-limit': "the container's limit is met",
+  'v8-out-of-memory': "V8's limit of the heap is met",
+};
+
+/** From here on sizes are told with their age. */
+const OLD_MILLIS = 1000;
+
 /** Rows of a list in the text. */
 const ROWS_MAX = 3;
 
 /** One line: what is near, and how near. */
-export function headline({ reason, service, pid, oldGeneration, container }: Evidence): string {
+export function headline({ reason, forecastSeconds, service, pid, oldGeneration, container }: Evidence): string {
   const limit = reason === 'container-limit' && container !== null ? container : oldGeneration;
   // What V8 has at its end nobody could measure any more.
   const how =
     reason === 'v8-out-of-memory' ? `its limit is ${megabytes(limit.limitBytes)}` : `${percent(limit)} of ${megabytes(limit.limitBytes)}`;
-  return `${REASONS[reason]}: ${how}, ${service} (pid ${pid})`;
+  const what = forecastSeconds === null ? REASONS[reason] : `${FORECASTS[reason]} in ${Math.round(forecastSeconds)} s at this rate`;
+  return `${what}: ${how}, ${service} (pid ${pid})`;
 }
 
 /** The text for people, `file` where it was written to; at most a dozen lines. */
 export function evidenceText(evidence: Evidence, file: string | undefined): string {
-  const { oldGeneration, container, memoryUsage, heap, requests, verdict, uptimeSeconds } = evidence;
+  const { oldGeneration, container, memoryUsage, heap, requests, verdict, uptimeSeconds, epochMillis, measuredEpochMillis } = evidence;
   const lines = [headline(evidence)];
   const { rss, external } = memoryUsage;
+  const ageMillis = epochMillis - measuredEpochMillis;
   lines.push(
-    `old generation ${megabytes(oldGeneration.usedBytes)} of ${megabytes(oldGeneration.limitBytes)}, ` +
+    `${ageMillis < OLD_MILLIS ? '' : `${Math.round(ageMillis / 1000)} s before: `}` +
+      `old generation ${megabytes(oldGeneration.usedBytes)} of ${megabytes(oldGeneration.limitBytes)}, ` +
       (container === null ? '' : `container ${megabytes(container.usedBytes)} of ${megabytes(container.limitBytes)}, `) +
-      `rss ${megabytes(rss)}, external ${megabytes(external)}, up for ${Math.round(uptimeSeconds)} s`,
+      `rss ${megabytes(rss)}, external ${megabytes(external)}, up for ${Math.round(uptimeSeconds - ageMillis / 1000)} s`,
   );
   for (const { level, site, grownBytes } of (verdict?.findings ?? []).slice(0, ROWS_MAX)) {
     if (site !== null) lines.push(`${level}: ${placeOf(site)} has gained ${megabytes(grownBytes)}`);

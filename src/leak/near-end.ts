@@ -41,6 +41,10 @@ const STATE_MILLIS = 1000;
 /** Without a collection, when the old generation has grown by so much of its limit, garbage or not. */
 const STATE_GROWTH_SHARE = 0.1;
 
+/** And anew while nothing is near, for V8 may run out of memory in one turn; or after so many times what that took. */
+const STATE_REFRESH_MILLIS = 5000;
+const STATE_PAUSE_FACTOR = 500;
+
 /** An old generation that has risen by so much of its limit since the last look may be full before the next. */
 const FAST_SHARE = 0.1;
 
@@ -106,6 +110,7 @@ export class NearEnd {
   #touchedMillis = -Infinity;
   #stateMillis = -Infinity;
   #stateShare = 0;
+  #stateDueMillis = Infinity;
   #recoveredMillis: number | undefined;
   #texts = 0;
   #work: Promise<unknown> = Promise.resolve();
@@ -121,9 +126,7 @@ export class NearEnd {
     this.#timer = guard.every('near end', intervalMillis, () => this.tick());
     process.on('exit', this.#onExit);
     // V8 may run out of memory in one turn of the loop, before anything was near.
-    this.#leaveState(CLOSE_SHARE);
-    this.#stateShare = 0;
-    this.#stateMillis = -Infinity;
+    this.#writeState(0);
     this.#lookedShare = this.#heapShare();
     // Of what is to come in the first second nothing is known.
     this.#lookOften();
@@ -152,6 +155,7 @@ export class NearEnd {
   tick(): void {
     this.#lookAtContainer();
     this.#lookAtGrowth();
+    if (this.#options.clock.monotonicMillis() >= this.#stateDueMillis) this.#writeState(this.#heapShare());
     this.#lookAtForecast();
     this.#lookAtRecovery();
   }
@@ -211,7 +215,7 @@ export class NearEnd {
     const isNear = forecast !== undefined && forecast.seconds < FORECAST_SECONDS;
     if (isNear && !this.#isForecast) {
       this.#isForecast = true;
-      this.#near(forecast.reason, this.#writtenShare);
+      this.#near(forecast.reason, this.#writtenShare, this.#writtenShare === 0 ? forecast.seconds : null);
     } else if (forecast === undefined || forecast.seconds > FORECAST_PAST_SECONDS) {
       this.#isForecast = false;
     }
@@ -234,13 +238,13 @@ export class NearEnd {
     this.#writtenShare = 0;
   }
 
-  #near(reason: NearEndReason, share: number): void {
+  #near(reason: NearEndReason, share: number, forecastSeconds: number | null = null): void {
     const { clock, directory, guard, diag, onEvidence } = this.#options;
     const startMillis = clock.monotonicMillis();
     if (share <= this.#writtenShare && startMillis - this.#writtenMillis < QUIET_MILLIS) return;
     this.#writtenShare = Math.max(share, this.#writtenShare);
     this.#writtenMillis = startMillis;
-    const evidence = this.#gather(reason);
+    const evidence = this.#gather(reason, forecastSeconds);
     this.#evidence = evidence;
     this.#file = directory?.write(evidence);
     diag.debug(`evidence (${reason}, ${share}) written in ${(clock.monotonicMillis() - startMillis).toFixed(2)} ms`);
@@ -287,15 +291,23 @@ export class NearEnd {
   }
 
   #leaveState(share: number): void {
-    const { keepsState, directory, clock } = this.#options;
-    const nowMillis = clock.monotonicMillis();
-    if (!keepsState || share < CLOSE_SHARE || nowMillis - this.#stateMillis < STATE_MILLIS) return;
+    const nowMillis = this.#options.clock.monotonicMillis();
+    if (share < CLOSE_SHARE || nowMillis - this.#stateMillis < STATE_MILLIS) return;
     this.#stateMillis = nowMillis;
-    this.#stateShare = share;
-    directory?.writeState(this.#gather('v8-out-of-memory'));
+    this.#writeState(share);
   }
 
-  #gather(reason: NearEndReason): Evidence {
+  #writeState(share: number): void {
+    const { keepsState, directory, clock } = this.#options;
+    if (!keepsState) return;
+    const startMillis = clock.monotonicMillis();
+    this.#stateShare = share;
+    directory?.writeState(this.#gather('v8-out-of-memory', null));
+    const endMillis = clock.monotonicMillis();
+    this.#stateDueMillis = endMillis + Math.max(STATE_REFRESH_MILLIS, STATE_PAUSE_FACTOR * (endMillis - startMillis));
+  }
+
+  #gather(reason: NearEndReason, forecastSeconds: number | null): Evidence {
     const { clock, guard, process: of, sources, oldGenerationLimitBytes: limitBytes, cgroupRoot } = this.#options;
     const epochMillis = clock.epochMillis(clock.monotonicMillis());
     // Evidence without the one is better than none.
@@ -307,6 +319,8 @@ export class NearEnd {
       reason,
       epochMillis,
       time: new Date(epochMillis).toISOString(),
+      measuredEpochMillis: epochMillis,
+      forecastSeconds,
       uptimeSeconds: process.uptime(),
       oldGeneration,
       container: memoryLimit(cgroupRoot) ?? null,
@@ -327,6 +341,8 @@ export class NearEnd {
     const { directory, process: own, clock, diag, onDeath } = this.#options;
     const past = await directory?.takePast(own.host, clock.epochMillis(clock.monotonicMillis()));
     for (const { evidence, file } of past ?? []) {
+      // Nothing was near yet: whoever killed it had another reason.
+      if (typeof evidence.forecastSeconds === 'number') continue;
       diag.notice(describeDeath(evidence, file));
       onDeath(evidence);
     }

@@ -24,6 +24,13 @@ describe('the text', () => {
     ]);
   });
 
+  it('says how old the sizes are where the end came by surprise', () => {
+    const evidence = evidenceOf({ reason: 'v8-out-of-memory', measuredEpochMillis: 1_700_000_000_000 - 4200 });
+    expect(evidenceText(evidence, undefined).split('\n')[1]).toBe(
+      '  4 s before: old generation 96 MiB of 128 MiB, rss 200 MiB, external 2.0 MiB, up for 57 s',
+    );
+  });
+
   it('has a dozen lines at most', () => {
     const { heap, requests } = evidenceOf();
     const many = evidenceOf({ heap: Array.from({ length: 10 }, () => heap[0]!), requests: Array.from({ length: 50 }, () => requests[0]!) });
@@ -35,6 +42,9 @@ describe('the text', () => {
   it('begins with the limit that is near', () => {
     const container = { usedBytes: 230 * MIB, limitBytes: 256 * MIB };
     expect(headline(evidenceOf({ reason: 'container-limit', container }))).toContain("near the container's limit: 90 % of 256 MiB");
+    expect(headline(evidenceOf({ reason: 'container-limit', container, forecastSeconds: 7.4 }))).toContain(
+      "the container's limit is met in 7 s at this rate: 90 % of 256 MiB",
+    );
     expect(headline(evidenceOf({ reason: 'v8-out-of-memory' }))).toContain('its limit is 128 MiB');
   });
 });

@@ -14,6 +14,8 @@ export function evidenceOf(over: Partial<Evidence> = {}): Evidence {
     reason: 'heap-limit',
     epochMillis: 1_700_000_000_000,
     time: '2023-11-14T22:13:20.000Z',
+    measuredEpochMillis: 1_700_000_000_000,
+    forecastSeconds: null,
     uptimeSeconds: 61,
     oldGeneration: { usedBytes: 96 * MIB, limitBytes: 128 * MIB },
     container: null,

@@ -185,6 +185,35 @@ describe('a forecast', () => {
     await nearEnd!.settled();
     expect(pushed).toHaveLength(1);
   });
+
+  it('says when the limit is met, and no more once a limit is near', async () => {
+    create({ sources: { ...sources, forecast: () => ({ reason: 'heap-limit', seconds: 41.6 }) } });
+    nearEnd!.tick();
+    await nearEnd!.settled();
+    expect(said).toEqual([
+      expect.stringMatching(/^sonde: V8's limit of the heap is met in 42 s at this rate: 10 % of 100 MiB, shop \(pid \d+\); /),
+    ]);
+    expect(written().forecastSeconds).toBe(41.6);
+    collect(71);
+    await nearEnd!.settled();
+    expect(written().forecastSeconds).toBeNull();
+    expect(said[1]).toContain("the heap is near V8's limit: 71 %");
+  });
+
+  it('is no death of a process that was killed far from its limit; one near its limit is', async () => {
+    const of = (base: string, evidence: Partial<Evidence>): void =>
+      writeFileSync(path.join(root, `${base}.json`), JSON.stringify(evidenceOf(evidence)));
+    of('sonde-shop-2-20231114T221320123Z', { forecastSeconds: 42, service: 'killed' });
+    of('sonde-shop-3-20231114T221320123Z', { forecastSeconds: null, service: 'died' });
+    const deaths: string[] = [];
+    const told = new Promise<void>((resolve) => {
+      create({ onDeath: ({ service }) => (deaths.push(service), resolve()) }).start();
+    });
+    await told;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(deaths).toEqual(['died']);
+    expect(said).toHaveLength(1);
+  });
 });
 
 describe('what fails changes nothing else', () => {
@@ -236,6 +265,19 @@ describe('the state for the exporter', () => {
     expect(used()).toBe(71);
     nearEnd!.stop();
     expect(files()).toEqual([]);
+  });
+
+  it('is written anew each five seconds though nothing is near: V8 may run out of memory in one turn', () => {
+    let requests: Evidence['requests'] = [];
+    create({ keepsState: true, sources: { ...sources, requests: () => requests } }).start();
+    const state = (): Evidence => JSON.parse(readFileSync(path.join(root, `${BASE}.state.json`), 'utf8')) as Evidence;
+    requests = evidenceOf().requests;
+    clock.advance(4999);
+    nearEnd!.tick();
+    expect(state().requests).toEqual([]);
+    clock.advance(1);
+    nearEnd!.tick();
+    expect(state()).toMatchObject({ requests, measuredEpochMillis: clock.epochMillis(clock.monotonicMillis()) });
   });
 
   it('of a heap that rises by a tenth of its limit from one look to the next is written before the one after', async () => {
