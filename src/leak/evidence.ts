@@ -95,7 +95,7 @@ export function evidenceText(evidence: Evidence, file: string | undefined): stri
   const { rss, external } = memoryUsage;
   const ageMillis = epochMillis - measuredEpochMillis;
   lines.push(
-    `${ageMillis < OLD_MILLIS ? '' : `${Math.round(ageMillis / 1000)} s before: `}` +
+    (ageMillis < OLD_MILLIS ? '' : `${Math.round(ageMillis / 1000)} s before: `) +
       `old generation ${megabytes(oldGeneration.usedBytes)} of ${megabytes(oldGeneration.limitBytes)}, ` +
       (container === null ? '' : `container ${megabytes(container.usedBytes)} of ${megabytes(container.limitBytes)}, `) +
       `rss ${megabytes(rss)}, external ${megabytes(external)}, up for ${Math.round(uptimeSeconds - ageMillis / 1000)} s`,

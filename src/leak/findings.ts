@@ -159,7 +159,15 @@ export class Findings {
       return false;
     }
     tracked.waits = 0;
-    tracked.finding = { ...finding, level: 'gone', levelEpochMillis, heapLimit: null, containerLimit: null };
+    tracked.finding = {
+      ...finding,
+      level: 'gone',
+      levelEpochMillis,
+      bytesPerHour: 0,
+      countPerHour: 0,
+      heapLimit: null,
+      containerLimit: null,
+    };
     return true;
   }
 }

@@ -208,13 +208,21 @@ describe('growth that is seen under another name', () => {
 });
 
 describe('when the growth of a kind has ended', () => {
-  test('suspects and leaks are gone, told once, and have no forecast', () => {
+  test('suspects and leaks are gone, told once, and have neither rate nor forecast', () => {
     const evaluations = new Evaluations();
     const heapLimit = { seconds: 1, lowSeconds: 1, highSeconds: 1 };
     evaluations.grows('suspect', [named('a'), named('b')], { heapLimit, containerLimit: heapLimit });
     expect(evaluations.ends()).toEqual(['a gone', 'b gone']);
     expect(evaluations.ends()).toEqual([]);
-    expect(evaluations.findings.list()[0]).toMatchObject({ level: 'gone', levelEpochMillis: 2, heapLimit: null, containerLimit: null });
+    expect(evaluations.findings.list()[0]).toMatchObject({
+      level: 'gone',
+      levelEpochMillis: 2,
+      grownBytes: 600,
+      bytesPerHour: 0,
+      countPerHour: 0,
+      heapLimit: null,
+      containerLimit: null,
+    });
   });
 
   test('what only grew is forgotten without a word', () => {
