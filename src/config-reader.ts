@@ -50,7 +50,11 @@ export class Reader {
   }
 
   text(option: [string, string | undefined] | undefined, ...names: string[]): string | undefined {
-    return this.read<string | undefined>(option, names, (text) => text, 'text', undefined);
+    const given: unknown = option?.[1];
+    if (given === undefined || typeof given === 'string')
+      return this.read<string | undefined>(option, names, (text) => text, 'text', undefined);
+    this.problem(`options.${option![0]}`, String(given), 'text');
+    return undefined;
   }
 
   flag(option: [string, boolean | undefined] | undefined, names: readonly string[], fallback: boolean): boolean {

@@ -10,6 +10,7 @@ import {
   type OtlpConfig,
   type OtlpProfilesConfig,
 } from './config-otlp.ts';
+import { checkOptions } from './config-options.ts';
 import { readPyroscope, type PyroscopeConfig } from './config-pyroscope.ts';
 import { parseList, parsePairs, Reader, type Environment } from './config-reader.ts';
 import type { DiagLevel } from './core/diag.ts';
@@ -82,6 +83,7 @@ export function processEnvironment(): Environment {
 /** Reads the configuration; never throws. */
 export function readConfig(options: Options, env: Environment): { config: Config; problems: readonly ConfigProblem[] } {
   const reader = new Reader(env);
+  checkOptions(reader, options);
   const resource = readResource(reader, options);
   const disabled = reader.flag(undefined, ['OTEL_SDK_DISABLED'], false);
   const config: Config = {

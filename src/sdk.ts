@@ -619,6 +619,9 @@ export class SondeRuntime implements Sonde {
     const address = await this.#admin.listen();
     this.#url = address?.url;
     if (this.#config.leaks) this.#guard.run('leak', () => this.#createLeakWatch());
+    else if (this.#config.dumpDirectory !== undefined) {
+      this.#diag.warn('leak:dump-directory', 'SONDE_DUMP_DIR gets no evidence while SONDE_LEAKS is false: the watch for leaks writes it');
+    }
     await this.#guard.runAsync('profile', async () => this.profile.start());
     await this.#guard.runAsync('profile push', () => this.#pushProfiles());
     this.#guard.run('event push', () => this.#pushEvents());

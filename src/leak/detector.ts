@@ -134,8 +134,10 @@ export class LeakDetector {
   }
 
   verdict(): LeakVerdict {
+    const { heapNaming, notes, settings } = this.#options;
     const findings = this.#findings.list();
-    const kinds = LEAK_KINDS.map((kind) => this.#kindReading(kind));
+    const kinds = this.#isWarm ? LEAK_KINDS.map((kind) => this.#kindReading(kind)) : [];
+    const unread = this.#isWarm ? [] : [`nothing has been read yet: it is in the ${settings.warmUpSeconds} s of its warm-up`];
     // A kind may rise for what its findings excuse, as modules that are loaded.
     const rises = kinds.some(({ level }) => level !== 'watching' && level !== 'gone');
     const levels = [...findings.map(({ level }) => level), ...(rises ? (['growing'] as const) : [])];
@@ -143,8 +145,8 @@ export class LeakDetector {
       level: levels.reduce((worst: LeakLevel, level) => (severity(level) > severity(worst) ? level : worst), 'watching'),
       findings,
       kinds,
-      generations: this.#options.heapNaming.generations(),
-      notes: this.#options.notes(),
+      generations: heapNaming.generations(),
+      notes: [...unread, ...notes()],
     };
   }
 

@@ -388,6 +388,28 @@ describe('the defaults', () => {
   });
 });
 
+describe('options that cannot be used', () => {
+  it.each<[options: unknown, problem: string]>([
+    [5, 'options="5" is not an object with enabled, metrics, '],
+    [{ onLeak: () => {} }, 'options.onLeak="function" is not an option: these are enabled, metrics, '],
+    [{ leak: { onLeek: () => {} } }, 'options.leak.onLeek="function" is not an option: these are onLeak, collectGarbage, dumpDirectory'],
+    [{ leak: { windowSeconds: 5 } }, 'options.leak.windowSeconds="number" is not an option: these are onLeak, '],
+    [{ leak: 5 }, 'options.leak="5" is not an object with onLeak, collectGarbage, dumpDirectory'],
+    [{ leak: null }, 'options.leak="null" is not an object with '],
+    [{ leak: [] }, 'options.leak="" is not an object with '],
+    [{ otlp: 'http://a' }, 'options.otlp="http://a" is not an object with endpoint, headers, '],
+    [{ leak: { dumpDirectory: 5 } }, 'options.leak.dumpDirectory="5" is not text'],
+    [{ serviceName: null }, 'options.serviceName="null" is not text'],
+  ])('%j', (options, problem) => {
+    const { problems } = read({}, options as Options);
+    expect(problems).toEqual([expect.stringContaining(problem)]);
+  });
+
+  it('are none of the environment, and an option of no value is none', () => {
+    expect(read({}, { leak: undefined, profile: {}, leaks: undefined } as never).problems).toEqual([]);
+  });
+});
+
 describe('who wins', () => {
   it.each<[what: string, options: Options, env: Environment, path: Row['path'], value: unknown]>([
     ['an option over SONDE_', { port: 1 }, { SONDE_PORT: '2' }, (c) => c.port, 1],
