@@ -67,7 +67,7 @@ async function observe(services, options) {
   // Imports packages, which have just been installed where they were missing.
   const { Observer } = await import('./observer.mjs');
   await waitUntilReady(services);
-  for (const line of whereToLook(services)) say(line);
+  for (const line of whereToLook(services, options)) say(line);
   const observer = new Observer(services);
   await observer.begin();
   const load = startLoad(services[0].url);
@@ -91,14 +91,14 @@ async function observe(services, options) {
   }
 }
 
-function whereToLook(services) {
+function whereToLook(services, { once }) {
   const paths = ['/metrics', '/debug/traces', '/debug/leaks', '/debug/pprof/'];
   return [
     'where to look:',
     ...services.map(({ name, url, sondeUrl }) => `  ${name.padEnd(8)} ${url}  Sonde at ${sondeUrl}`),
     `  there: ${paths.join('  ')}`,
     `  go tool pprof ${services[0].sondeUrl}/debug/pprof/profile?last=30`,
-    `the route that leaks, POST /login, gets load for the first ${LOGIN_SECONDS} s only, to spare the gateway's memory`,
+    ...(once ? [] : [`the route that leaks, POST /login, gets load for the first ${LOGIN_SECONDS} s only, to spare the gateway's memory`]),
     '',
   ];
 }

@@ -123,7 +123,7 @@ const ENDS: Readonly<Record<NearEndReason, string>> = {
 export function describeDeath(evidence: Evidence, file: string): string {
   const { pid, time, reason } = evidence;
   const site = culpritOf(evidence);
-  const culprit = site === undefined ? '' : `; most memory is held by ${placeOf(site)}`;
+  const culprit = site === undefined ? '' : `; most of its memory was allocated by ${placeOf(site)}`;
   return `process ${pid} ${ENDS[reason]}, last seen ${time}${culprit}; evidence: ${file}`;
 }
 

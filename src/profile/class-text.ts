@@ -17,7 +17,7 @@ export function costText({ heapUsedBytes, seconds, memoryBytes, nodeMajor }: His
 
 export function classText(histogram: ClassHistogram): string {
   const { objects, classes, otherClasses, otherObjects, emitters, collections, tookSeconds } = histogram;
-  const rest = otherClasses === 0 ? [] : [row(otherObjects, `of ${otherClasses} other classes`)];
+  const rest = otherClasses === 0 ? [] : [row(otherObjects, `objects of ${otherClasses} other classes`)];
   return [
     `${objects} objects, counted in ${tookSeconds} s. Not among them: those without a prototype, and those of other contexts (node:vm).`,
     ['Objects by class:', ...classes.map(({ className, count }) => row(count, className)), ...rest].join('\n'),

@@ -125,7 +125,7 @@ test('the next start reports a death once', async () => {
   for (const service of [first, second, third]) service.running.kill();
   const said = (await Promise.all([first, second, third].map((service) => service.running.ended))).map(({ stderr }) => stderr).join('');
   const reports = said.match(
-    /sonde: process \d+ ended because V8 ran out of memory.*; most memory is held by leakHere \(.*; evidence: .*\.reported\.json/g,
+    /sonde: process \d+ ended because V8 ran out of memory.*; most of its memory was allocated by leakHere \(.*; evidence: .*\.reported\.json/g,
   );
   expect(reports).toHaveLength(1);
 }, 60_000);

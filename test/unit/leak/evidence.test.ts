@@ -53,7 +53,7 @@ it('a death is told in one line', () => {
   const line = describeDeath(evidenceOf({ reason: 'v8-out-of-memory' }), '/dump/a.reported.json');
   expect(line).toBe(
     'process 4194999 ended because V8 ran out of memory, last seen 2023-11-14T22:13:20.000Z; ' +
-      'most memory is held by leakHere (/app/shop.js:12); evidence: /dump/a.reported.json',
+      'most of its memory was allocated by leakHere (/app/shop.js:12); evidence: /dump/a.reported.json',
   );
 });
 
@@ -62,7 +62,9 @@ it.each([
   ['what holds most of the heap where a leak has none', [findingOf({ site: null })], 'leakHere (/app/shop.js:12)'],
   ['what holds most of the heap where a leak is gone', [findingOf({ level: 'gone' })], 'leakHere (/app/shop.js:12)'],
 ])('a death is told with %s', (_what, findings, place) => {
-  expect(describeDeath(evidenceOf({ verdict: { level: 'leak', findings } }), '')).toContain(`; most memory is held by ${place}; `);
+  expect(describeDeath(evidenceOf({ verdict: { level: 'leak', findings } }), '')).toContain(
+    `; most of its memory was allocated by ${place}; `,
+  );
 });
 
 describe('what is read again', () => {

@@ -158,7 +158,7 @@ describe('/debug/leaks/classes', () => {
     const { body } = await ask(`${await serve({ classes: classes() })}/classes?confirm=1`, { headers: { accept: 'text/plain' } });
     const page = body.toString();
     expect(page).toContain('3 objects, counted in 0.7 s.');
-    expect(page).toContain('\n         2  Session\n         1  of 1 other classes\n');
+    expect(page).toContain('\n         2  Session\n         1  objects of 1 other classes\n');
     expect(page).toContain('\n        40  Bus on tick: onTick\n');
     expect(page).toContain('\n      2000  Map of string to Session\n');
   });
