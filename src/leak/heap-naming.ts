@@ -13,11 +13,12 @@ import { spaced, STEPS_MAX } from './trend.ts';
 const GENERATIONS_MAX = 20;
 
 /**
- * Reads take a five-hundredth of the time at most, a hundredth while the heap grows unless a read collects it, and come once
- * in half a second at most.
+ * Reads take a five-hundredth of the time at most, a hundredth while the heap grows unless a read collects it (then one that was held
+ * up is waited out no longer than this), and come once in half a second at most.
  */
 const PAUSE_FACTOR = 500;
 const PAUSE_FACTOR_GROWING = 100;
+const PAUSE_MILLIS_MAX_GROWING = 5000;
 const PAUSE_MILLIS_MIN = 500;
 
 export interface HeapNamingOptions {
@@ -59,9 +60,11 @@ export class HeapNaming {
   async take(isGrowing = false): Promise<void> {
     const { clock, readHeap, readsCollect } = this.#options;
     const startMillis = clock.monotonicMillis();
-    const factor = isGrowing && !readsCollect() ? PAUSE_FACTOR_GROWING : PAUSE_FACTOR;
-    const pauseMillis = Math.max(PAUSE_MILLIS_MIN, factor * this.#readMillis);
-    if (startMillis < this.#readAtMillis + pauseMillis) return;
+    const pauseMillis =
+      isGrowing && !readsCollect()
+        ? Math.min(PAUSE_FACTOR_GROWING * this.#readMillis, PAUSE_MILLIS_MAX_GROWING)
+        : PAUSE_FACTOR * this.#readMillis;
+    if (startMillis < this.#readAtMillis + Math.max(PAUSE_MILLIS_MIN, pauseMillis)) return;
     const heap = await readHeap();
     this.#readAtMillis = clock.monotonicMillis();
     this.#readMillis = this.#readAtMillis - startMillis;

@@ -65,6 +65,15 @@ describe('a read of the heap', () => {
   });
 });
 
+test('one read that was held up, as by a core that had other work, keeps what grows without a name for five seconds at most', async () => {
+  const reads = new Reads();
+  reads.readMillis = 300;
+  expect(await reads.after(0)).toBe(1);
+  reads.isGrowing = true;
+  expect(await reads.after(4999)).toBe(0);
+  expect(await reads.after(1)).toBe(1);
+});
+
 describe('generations', () => {
   test('tell when they were read and how much lived', async () => {
     const reads = new Reads();
