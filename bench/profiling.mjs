@@ -1,6 +1,7 @@
-// `npm run bench:profiling`: what continuous profiling adds to a request, or the watch for leaks with the live heap it reads. It is less than two processes of the same program
-// differ by, so it is switched on and off in one process under load, every three seconds. Each state's figure is the lower
-// quartile of its slices, as in a run of `npm run bench`, and its error what it varies by when the turns are drawn anew.
+// `npm run bench:profiling`: what continuous profiling adds to a request, or the watch for leaks with the samples of the heap that it
+// reads. It is less than two processes of the same program differ by, so it is switched on and off in one process under load, every
+// three seconds. Each state's figure is the lower quartile of its slices, as in a run of `npm run bench`, and its error what it
+// varies by when the turns are drawn anew.
 import path from 'node:path';
 import { APPLICATIONS } from './applications.mjs';
 import { bundle } from './bundle.mjs';

@@ -1,6 +1,6 @@
 // The process whose profiling is switched on and off: an application of the benchmark, and the profile engine as sdk.ts has it, with
-// the watch for leaks where that is measured. Bundled with src by profiling.mjs, which asks `profile` and `rest` over IPC. What is active is known to the application in
-// both: that is tracing's, and labels only read it.
+// the watch for leaks where that is measured. Bundled with src by profiling.mjs, which asks `profile` and `rest` over IPC. What is
+// active is known to the application in both: that is tracing's, and labels only read it.
 import { subscribe } from 'node:diagnostics_channel';
 import { createRequire } from 'node:module';
 import path from 'node:path';

@@ -74,7 +74,7 @@ const RESOURCE_TYPES_MAX = 32;
  * A collection is forced only while the heap is known to grow, when V8 leaves it be for so many ticks with this share of the
  * limit come since (by its trend, too: what leaks is young for a while, where V8 tells no garbage from it), or for an eighth of the
  * window; never above this live heap (60 to 80 ms there), for a two-hundredth of the time at most (more in a window that is set
- * shorter, or within an hour of the end), and four times as seldom after each that has not borne the rise out.
+ * shorter, and as the end comes near), and four times as seldom after each that has not borne the rise out.
  */
 const FORCE_TICKS = 3;
 const FORCE_ROOM_SHARE = 0.01;

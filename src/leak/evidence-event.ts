@@ -16,7 +16,7 @@ export interface EvidenceEvent {
 const SEVERITIES = { 'sonde.memory_limit_near': 17, 'sonde.out_of_memory': 21 } as const;
 
 export function evidenceEvent(name: EvidenceEvent['name'], evidence: Evidence): EvidenceEvent {
-  const { epochMillis, reason, pid, host, oldGeneration, container, verdict } = evidence;
+  const { epochMillis, reason, forecastSeconds, pid, host, oldGeneration, container, verdict } = evidence;
   const site = culpritOf(evidence);
   return {
     name,
@@ -25,6 +25,7 @@ export function evidenceEvent(name: EvidenceEvent['name'], evidence: Evidence): 
     epochMillis,
     attributes: {
       'sonde.evidence.reason': reason,
+      ...(typeof forecastSeconds === 'number' ? { 'sonde.evidence.forecast': forecastSeconds } : {}),
       'sonde.evidence.heap.used': oldGeneration.usedBytes,
       'sonde.evidence.heap.limit': oldGeneration.limitBytes,
       // Those of the process that died, which is not the one that tells.

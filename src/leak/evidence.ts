@@ -84,7 +84,8 @@ export function headline({ reason, forecastSeconds, service, pid, oldGeneration,
   // What V8 has at its end nobody could measure any more.
   const how =
     reason === 'v8-out-of-memory' ? `its limit is ${megabytes(limit.limitBytes)}` : `${percent(limit)} of ${megabytes(limit.limitBytes)}`;
-  const what = forecastSeconds === null ? REASONS[reason] : `${FORECASTS[reason]} in ${Math.round(forecastSeconds)} s at this rate`;
+  const what =
+    typeof forecastSeconds === 'number' ? `${FORECASTS[reason]} in ${Math.round(forecastSeconds)} s at this rate` : REASONS[reason];
   return `${what}: ${how}, ${service} (pid ${pid})`;
 }
 

@@ -29,6 +29,12 @@ describe('evidence as an event', () => {
     });
   });
 
+  it('has the seconds to the limit where that is only forecast', () => {
+    const { attributes, body } = evidenceEvent('sonde.memory_limit_near', evidenceOf({ forecastSeconds: 42 }));
+    expect(attributes['sonde.evidence.forecast']).toBe(42);
+    expect(body).toContain('is met in 42 s');
+  });
+
   it('is fatal where V8 has run out of memory, and an error where a limit is near', () => {
     expect(evidenceEvent('sonde.out_of_memory', evidenceOf())).toMatchObject({ name: 'sonde.out_of_memory', severityNumber: 21 });
     expect(evidenceEvent('sonde.memory_limit_near', evidenceOf()).severityNumber).toBe(17);
