@@ -2,7 +2,7 @@
 // for what it remembers; told by the detector.
 import type { Forecast, LeakFinding, LeakKind, LeakLeaf, LeakLevel } from './finding.ts';
 import { severity } from './finding.ts';
-import type { Site } from './site.ts';
+import { ANONYMOUS, keyOf, type Site } from './site.ts';
 import type { Trend } from './trend.ts';
 
 /** What grows, as far as it could be named. */
@@ -81,13 +81,14 @@ export class Findings {
   update(observation: Observation): LeakFinding[] {
     const changed: Tracked[] = [];
     const seen = new Set<Tracked>();
-    for (const named of this.#namesOf(observation)) {
-      const known = this.#find(observation, named);
+    for (const found of this.#namesOf(observation)) {
+      const known = this.#find(observation, found);
+      const named = known === undefined ? found : withKnownName(known.finding, found);
       if (known !== undefined && seen.has(known)) continue;
       const tracked = known ?? this.#begin(observation, named);
       if (tracked === undefined) break;
       seen.add(tracked);
-      const isNew = known === undefined || (named.site !== null && !isNamed(known, named));
+      const isNew = known === undefined || (named === found && named.site !== null && !isNamed(known, named));
       if (refresh(tracked, observation, named, isNew)) changed.push(tracked);
     }
     // What has a name keeps it where none is found this time, and rises with its kind all the same.
@@ -170,6 +171,14 @@ export class Findings {
     };
     return true;
   }
+}
+
+/** Once V8 has inlined a function its allocations are its caller's: a name that is its own is the better one. */
+function withKnownName({ site, stack, leaves, className, note }: LeakFinding, named: Named): Named {
+  if (site === null || named.site === null || site.function === ANONYMOUS) return named;
+  const key = keyOf(named.site);
+  const isCaller = keyOf(site) !== key && stack.some((frame) => keyOf(frame) === key);
+  return isCaller ? { ...named, site, stack, leaves, className, note } : named;
 }
 
 /** Brings a finding up to date; true when its level is another than before. */

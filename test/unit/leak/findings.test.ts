@@ -152,6 +152,24 @@ describe('a site that V8 has inlined', () => {
     expect(evaluations.list).toEqual(['handler leak']);
   });
 
+  test('keeps its own name where its caller is named afterwards, and the caller has no finding of its own', () => {
+    const evaluations = new Evaluations();
+    const [caller, callee] = [named('handler'), named('remember')];
+    evaluations.grows('suspect', [{ ...callee, stack: [callee.site!, caller.site!], leaves: [{ site: callee.site!, share: 1 }] }]);
+    expect(evaluations.grows('leak', [{ ...caller, share: 0.9 }])).toEqual(['remember leak']);
+    expect(evaluations.grows('leak', [{ ...caller, share: 0.8 }])).toEqual([]);
+    expect(evaluations.findings.list()).toMatchObject([
+      { site: { function: 'remember' }, stack: [{}, {}], leaves: [{ share: 1 }], share: 0.8, level: 'leak' },
+    ]);
+  });
+
+  test('takes the name of its caller where it has none of its own', () => {
+    const evaluations = new Evaluations();
+    const [caller, callee] = [named('subscribe'), named('(anonymous)')];
+    evaluations.grows('leak', [{ ...callee, stack: [callee.site!, caller.site!] }]);
+    expect(evaluations.grows('leak', [caller])).toEqual(['subscribe leak']);
+  });
+
   test('goes by its eight newest names', () => {
     const seen = (first: number): string[] => {
       const evaluations = new Evaluations();
