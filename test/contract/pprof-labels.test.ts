@@ -15,9 +15,9 @@ const SOURCE = path.resolve(import.meta.dirname, '../fixtures/profile/routes.cjs
 
 const OWN_LABELS = path.resolve(import.meta.dirname, '../fixtures/profile/own-labels.cjs');
 
-/** 700 samples: a share of four fifths is then off by more than 1.5 points in one run of three, and by 5 in one of a thousand. */
+/** 1,100 samples on a busy core: a share of four tenths is then off by more than 1.5 points in one run of three, and by 5 in one of a thousand. */
 const SECONDS = 8;
-const ENV = { SONDE_PROFILING_HZ: '99' };
+const ENV = { SONDE_PROFILING_HZ: '199', SONDE_OVERHEAD_CPU_PERCENT: '50' };
 
 type Turns = Record<'/a' | '/b' | '/plain', number>;
 
