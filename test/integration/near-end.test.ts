@@ -107,6 +107,18 @@ describe.each(MAJORS)('on Node %i', (major) => {
   }, 60_000);
 });
 
+test('of a heap that is filled in one turn of the loop the requests are told that were in flight five seconds before', async () => {
+  const service = await start();
+  void service.get('/hold');
+  await new Promise((resolve) => setTimeout(resolve, 7000));
+  void service.get('/sudden');
+  const { stderr } = await service.running.ended;
+  const { epochMillis, measuredEpochMillis, requests } = evidence();
+  expect(requests).toEqual([expect.objectContaining({ method: 'GET', traceId: expect.stringMatching(/^[\da-f]{32}$/) })]);
+  expect(epochMillis - measuredEpochMillis).toBeLessThan(15_000);
+  expect(stderr).toMatch(/\n {2}(?:\d+ s before: )?old generation /);
+}, 60_000);
+
 test('the snapshot that Node was told to write near the limit is written', async () => {
   const flags = ['--max-old-space-size=64', '--heapsnapshot-near-heap-limit=1', `--diagnostic-dir=${path.dirname(directory)}`];
   const service = await startService({ app: APP, flags: [...flags, '--require', REGISTER], env: { SONDE_DUMP_DIR: directory } });
