@@ -303,8 +303,9 @@ export class LeakDetector {
     const startMillis = clock.monotonicMillis();
     await collectGarbage();
     const endMillis = clock.monotonicMillis();
-    const pauseSeconds = (FORCE_PAUSE_SHARE * settings.windowSeconds * (endMillis - startMillis)) / 1000;
-    this.#forceAtMillis = endMillis + 1000 * Math.min(pauseSeconds, FORCE_PAUSE_LEFT_SHARE * (heapLimit?.seconds ?? Infinity));
+    const pauseMillis = FORCE_PAUSE_SHARE * settings.windowSeconds * (endMillis - startMillis);
+    const leftMillis = 1000 * (heapLimit?.seconds ?? Infinity);
+    this.#forceAtMillis = endMillis + Math.min(pauseMillis, FORCE_PAUSE_LEFT_SHARE * leftMillis);
     const expected = perSecond * (endMillis / 1000 - (last?.seconds ?? 0));
     const isInVain = memory().heapBytes - (last?.value ?? 0) < FORCE_IN_VAIN_SHARE * expected;
     this.#forceWait = isInVain ? this.#forceWait * FORCE_IN_VAIN_FACTOR : 1;

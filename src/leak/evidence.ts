@@ -66,12 +66,6 @@ const REASONS: Readonly<Record<NearEndReason, string>> = {
   'v8-out-of-memory': 'V8 has run out of memory and ends the process',
 };
 
-const FORECASTS: Readonly<Record<NearEndReason, string>> = {
-  'heap-limit': "V8's limit of the heap is met",
-  'container-limit': "the container's limit is met",
-  'v8-out-of-memory': "V8's limit of the heap is met",
-};
-
 /** From here on sizes are told with their age. */
 const OLD_MILLIS = 1000;
 
@@ -84,8 +78,8 @@ export function headline({ reason, forecastSeconds, service, pid, oldGeneration,
   // What V8 has at its end nobody could measure any more.
   const how =
     reason === 'v8-out-of-memory' ? `its limit is ${megabytes(limit.limitBytes)}` : `${percent(limit)} of ${megabytes(limit.limitBytes)}`;
-  const what =
-    typeof forecastSeconds === 'number' ? `${FORECASTS[reason]} in ${Math.round(forecastSeconds)} s at this rate` : REASONS[reason];
+  const which = reason === 'container-limit' ? "the container's limit" : "V8's limit of the heap";
+  const what = typeof forecastSeconds === 'number' ? `${which} is met in ${Math.round(forecastSeconds)} s at this rate` : REASONS[reason];
   return `${what}: ${how}, ${service} (pid ${pid})`;
 }
 

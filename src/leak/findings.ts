@@ -83,8 +83,8 @@ export class Findings {
     const seen = new Set<Tracked>();
     for (const found of this.#namesOf(observation)) {
       const known = this.#find(observation, found);
-      const named = known === undefined ? found : withKnownName(known.finding, found);
       if (known !== undefined && seen.has(known)) continue;
+      const named = known === undefined ? found : withKnownName(known.finding, found);
       const tracked = known ?? this.#begin(observation, named);
       if (tracked === undefined) break;
       seen.add(tracked);
@@ -116,11 +116,11 @@ export class Findings {
   /** One that had no name yet takes the first, and one that is seen no more that which its growth is seen under. */
   #find(observation: Observation, named: Named): Tracked | undefined {
     const own = this.#tracked.filter(({ finding }) => isOf(finding, observation));
-    const unseen = own.filter((tracked) => !observation.names.some((other) => isNamed(tracked, other)));
+    const isUnseen = (tracked: Tracked): boolean => !observation.names.some((other) => isNamed(tracked, other));
     return (
       own.find((tracked) => isNamed(tracked, named)) ??
       own.find(({ finding }) => finding.site === null) ??
-      unseen.find((tracked) => tracked.finding.level !== 'gone' && isSameGrowth(tracked, observation, named))
+      own.find((tracked) => tracked.finding.level !== 'gone' && isUnseen(tracked) && isSameGrowth(tracked, observation, named))
     );
   }
 

@@ -155,7 +155,6 @@ export class NearEnd {
   tick(): void {
     this.#lookAtContainer();
     this.#lookAtGrowth();
-    if (this.#options.clock.monotonicMillis() >= this.#stateDueMillis) this.#writeState(this.#heapShare());
     this.#lookAtForecast();
     this.#lookAtRecovery();
   }
@@ -191,7 +190,8 @@ export class NearEnd {
     const share = this.#heapShare();
     const isFast = share - this.#lookedShare >= FAST_SHARE;
     this.#lookedShare = share;
-    this.#leaveStateOfGrowth(share);
+    if (this.#options.clock.monotonicMillis() >= this.#stateDueMillis) this.#writeState(share);
+    else this.#leaveStateOfGrowth(share);
     if (isFast) this.#lookOften();
     else {
       this.#fastTimer?.stop();

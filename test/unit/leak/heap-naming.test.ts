@@ -52,26 +52,20 @@ describe('a read of the heap', () => {
     expect(await reads.after(1)).toBe(1);
   });
 
-  test('comes after 100 times the cost of the one before where the heap is known to grow', async () => {
+  test.each([
+    { readMillis: 9, pauseMillis: 900, what: '100 times the cost of the one before' },
+    { readMillis: 300, pauseMillis: 5000, what: 'five seconds at most, as after one that was held up by other work of the core,' },
+  ])('comes after $what where the heap is known to grow', async ({ readMillis, pauseMillis }) => {
     const reads = new Reads();
-    reads.readMillis = 9;
+    reads.readMillis = readMillis;
     expect(await reads.after(0)).toBe(1);
     reads.isGrowing = true;
-    expect(await reads.after(899)).toBe(0);
+    expect(await reads.after(pauseMillis - 1)).toBe(0);
     expect(await reads.after(1)).toBe(1);
     reads.readsCollect = true;
-    expect(await reads.after(4499)).toBe(0);
+    expect(await reads.after(500 * readMillis - 1)).toBe(0);
     expect(await reads.after(1)).toBe(1);
   });
-});
-
-test('one read that was held up, as by a core that had other work, keeps what grows without a name for five seconds at most', async () => {
-  const reads = new Reads();
-  reads.readMillis = 300;
-  expect(await reads.after(0)).toBe(1);
-  reads.isGrowing = true;
-  expect(await reads.after(4999)).toBe(0);
-  expect(await reads.after(1)).toBe(1);
 });
 
 describe('generations', () => {
